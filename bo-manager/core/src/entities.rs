@@ -1,0 +1,146 @@
+//! Clients, objects and mappings, and what others may see of them.
+
+use std::collections::BTreeMap;
+
+use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageIndex, PageRange, PageSize};
+use serde::Serialize;
+use smallvec::SmallVec;
+
+use crate::page::PageTable;
+use crate::stats::{ClientStats, ObjectStats};
+use crate::{Access, Placement};
+
+/// One process that holds objects.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) name: String,
+    pub(crate) holds: BTreeMap<u32, Hold>,
+    pub(crate) mappings: SmallVec<[MappingId; 8]>,
+    pub(crate) stats: ClientStats,
+}
+
+/// What one client has of one object. It goes when both counts are zero.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) object: ObjectId,
+    /// The most that any of its handles allows.
+    pub(crate) access: Access,
+    /// Handles: one by allocation, one by each import.
+    pub(crate) handles: u32,
+    /// Live mappings. They keep the object as handles do.
+    pub(crate) mappings: u32,
+}
+
+/// One buffer object.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) label: String,
+    pub(crate) page_size: PageSize,
+    pub(crate) placement: Placement,
+    pub(crate) pages: PageTable,
+    /// Clients with a [`Hold`] on it.
+    pub(crate) holders: u32,
+    pub(crate) mappings: SmallVec<[MappingId; 4]>,
+    /// Moves and answers in flight. A dying object waits for them.
+    pub(crate) in_flight: u32,
+    /// No holder is left; nothing new may start.
+    pub(crate) dying: bool,
+    pub(crate) resident: PageCount,
+    /// Pages with a slot in the store, resident ones among them.
+    pub(crate) stored: PageCount,
+    pub(crate) stats: ObjectStats,
+}
+
+impl Object {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pages.pages().bytes(self.page_size).get()
+    }
+
+    pub(crate) fn all(&self) -> PageRange {
+        PageRange::whole(self.pages.pages())
+    }
+}
+
+/// One range of one client's address space that shows a part of an object.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    pub(crate) client: ClientId,
+    pub(crate) object: ObjectId,
+    pub(crate) range: PageRange,
+    pub(crate) access: Access,
+    /// Effects that name this mapping and are not yet reported.
+    pub(crate) in_flight: u32,
+    /// The client has asked to detach it; nothing new may start.
+    pub(crate) closing: bool,
+    pub(crate) stream: Stream,
+}
+
+/// Whether the faults of a mapping follow each other.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    /// The page after the last run that was brought in.
+    pub(crate) next: PageIndex,
+    /// How many faults in a row were at `next`.
+    pub(crate) faults: u8,
+}
+
+/// An object, as operators see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectView {
+    /// Its id.
+    pub id: ObjectId,
+    /// What its maker called it.
+    pub label: String,
+    /// Its size in bytes, in whole pages.
+    pub bytes: u64,
+    /// Its page size in bytes.
+    pub page_bytes: u64,
+    /// Where its pages live.
+    pub placement: Placement,
+    /// Bytes present.
+    pub resident_bytes: u64,
+    /// Bytes in the store, those among them that are present as well.
+    pub stored_bytes: u64,
+    /// Clients that hold it.
+    pub holders: u32,
+    /// Live mappings of it.
+    pub mappings: u32,
+    /// What happened to it.
+    #[serde(flatten)]
+    pub stats: ObjectStats,
+}
+
+/// A client, as operators see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClientView {
+    /// Its id.
+    pub id: ClientId,
+    /// What it calls itself.
+    pub name: String,
+    /// Objects it holds.
+    pub objects: u32,
+    /// Its live mappings.
+    pub mappings: u32,
+    /// Bytes of the objects it holds.
+    pub total_bytes: u64,
+    /// Bytes of those that others hold too.
+    pub shared_bytes: u64,
+    /// Bytes of those that are present.
+    pub resident_bytes: u64,
+    /// What it did.
+    #[serde(flatten)]
+    pub stats: ClientStats,
+}
+
+/// A mapping, for the shell's checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappingView {
+    /// Whose.
+    pub client: ClientId,
+    /// Of which object.
+    pub object: ObjectId,
+    /// Which of its pages.
+    pub range: PageRange,
+    /// Whether it can be written.
+    pub access: Access,
+}

@@ -1,0 +1,209 @@
+//! Frames: which page is in each, and lists that thread through them.
+
+use bo_units::PageIndex;
+
+use crate::page::PageKey;
+
+/// One page-sized piece of the pool, numbered densely so that policies can keep arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameId(pub(crate) u32);
+
+impl FrameId {
+    /// The number, for use as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The frame of this number, for tests and policies.
+    #[must_use]
+    pub fn from_index(index: u32) -> Self {
+        Self(index)
+    }
+}
+
+/// Who is in which frame. Free numbers are used again, lowest stack first.
+#[derive(Debug, Default)]
+pub(crate) struct FrameTable {
+    /// Meaningless for free frames.
+    pages: Vec<PageKey>,
+    free: Vec<u32>,
+}
+
+impl FrameTable {
+    pub(crate) fn take(&mut self, key: PageKey) -> FrameId {
+        match self.free.pop() {
+            Some(number) => {
+                self.pages[number as usize] = key;
+                FrameId(number)
+            }
+            None => {
+                let number = u32::try_from(self.pages.len()).expect("a pool has < 2^32 frames");
+                self.pages.push(key);
+                FrameId(number)
+            }
+        }
+    }
+
+    pub(crate) fn put_back(&mut self, frame: FrameId) {
+        self.pages[frame.index()] = PageKey { object: u32::MAX, page: PageIndex::new(u32::MAX) };
+        self.free.push(frame.0);
+    }
+
+    pub(crate) fn page(&self, frame: FrameId) -> PageKey {
+        self.pages[frame.index()]
+    }
+
+    #[cfg(any(test, feature = "sim", feature = "verify"))]
+    pub(crate) fn in_use(&self) -> usize {
+        self.pages.len() - self.free.len()
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link {
+    colder: u32,
+    hotter: u32,
+}
+
+/// A frame that is in no list points at itself.
+const fn unlinked(number: u32) -> Link {
+    Link { colder: number, hotter: number }
+}
+
+/// A doubly linked list of frames, coldest first. Every operation is constant-time and allocates
+/// only when it meets a frame number for the first time.
+#[derive(Debug)]
+pub(crate) struct FrameList {
+    links: Vec<Link>,
+    coldest: u32,
+    hottest: u32,
+    len: usize,
+}
+
+impl Default for FrameList {
+    fn default() -> Self {
+        Self { links: Vec::new(), coldest: NONE, hottest: NONE, len: 0 }
+    }
+}
+
+impl FrameList {
+    /// How many frames are in the list.
+    #[cfg(any(test, feature = "sim", feature = "verify"))]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if this frame is in the list.
+    pub(crate) fn contains(&self, frame: FrameId) -> bool {
+        self.links.get(frame.index()).is_some_and(|link| *link != unlinked(frame.0))
+    }
+
+    /// Adds a frame at the hot end.
+    ///
+    /// # Panics
+    ///
+    /// If it is in the list already.
+    pub(crate) fn push_hottest(&mut self, frame: FrameId) {
+        assert!(!self.contains(frame), "a frame is in a list once");
+        while self.links.len() <= frame.index() {
+            let number = u32::try_from(self.links.len()).expect("a pool has < 2^32 frames");
+            self.links.push(unlinked(number));
+        }
+        self.links[frame.index()] = Link { colder: self.hottest, hotter: NONE };
+        match self.hottest {
+            NONE => self.coldest = frame.0,
+            neighbour => self.links[neighbour as usize].hotter = frame.0,
+        }
+        self.hottest = frame.0;
+        self.len += 1;
+    }
+
+    /// Takes a frame out; says whether it was there.
+    pub(crate) fn remove(&mut self, frame: FrameId) -> bool {
+        if !self.contains(frame) {
+            return false;
+        }
+        let Link { colder, hotter } = self.links[frame.index()];
+        match colder {
+            NONE => self.coldest = hotter,
+            neighbour => self.links[neighbour as usize].hotter = hotter,
+        }
+        match hotter {
+            NONE => self.hottest = colder,
+            neighbour => self.links[neighbour as usize].colder = colder,
+        }
+        self.links[frame.index()] = unlinked(frame.0);
+        self.len -= 1;
+        true
+    }
+
+    /// The frame at the cold end.
+    pub(crate) fn coldest(&self) -> Option<FrameId> {
+        (self.coldest != NONE).then_some(FrameId(self.coldest))
+    }
+
+    /// From the cold end to the hot end.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = FrameId> + '_ {
+        let mut at = self.coldest;
+        std::iter::from_fn(move || {
+            let frame = (at != NONE).then_some(FrameId(at))?;
+            at = self.links[frame.index()].hotter;
+            Some(frame)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(list: &FrameList) -> Vec<u32> {
+        list.iter().map(|frame| frame.0).collect()
+    }
+
+    #[test]
+    fn frames_leave_in_the_order_they_came() {
+        let mut list = FrameList::default();
+        for number in [5, 0, 3] {
+            list.push_hottest(FrameId(number));
+        }
+        assert_eq!(order(&list), [5, 0, 3]);
+        assert_eq!(list.coldest(), Some(FrameId(5)));
+    }
+
+    #[test]
+    fn a_frame_can_leave_from_the_ends_and_the_middle() {
+        let mut list = FrameList::default();
+        for number in 0..5 {
+            list.push_hottest(FrameId(number));
+        }
+        for number in [0, 2, 4] {
+            assert!(list.remove(FrameId(number)));
+        }
+        assert_eq!(order(&list), [1, 3]);
+        assert!(!list.remove(FrameId(2)));
+        assert_eq!(list.len(), 2);
+    }
+
+    #[test]
+    fn the_only_frame_of_a_list_is_in_it() {
+        let mut list = FrameList::default();
+        list.push_hottest(FrameId(0));
+        assert!(list.contains(FrameId(0)));
+        assert!(list.remove(FrameId(0)));
+        assert!(list.len() == 0 && list.coldest().is_none());
+    }
+
+    #[test]
+    fn a_freed_frame_number_is_used_again() {
+        let key = PageKey { object: 1, page: PageIndex::new(2) };
+        let mut table = FrameTable::default();
+        let first = table.take(key);
+        table.put_back(first);
+        assert_eq!(table.take(key), first);
+        assert_eq!(table.in_use(), 1);
+    }
+}

@@ -1,0 +1,88 @@
+//! Every ceiling of the core, in one place.
+
+use bo_units::ByteCount;
+
+/// What the operator chose, in exact bytes.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// The most bytes that may be present in the files of VRAM-placed objects. Rounded down to
+    /// 4 KiB.
+    pub vram: ByteCount,
+    /// The most bytes that the store and RAM-placed objects may hold together. Rounded down to
+    /// 4 KiB.
+    pub ram: ByteCount,
+    /// A fault may bring in neighbours up to an extent of this many bytes. Zero: never.
+    pub fault_around: ByteCount,
+    /// Background reclaim starts when fewer bytes than this are free in the pool.
+    pub reclaim_start_free: ByteCount,
+    /// Background reclaim stops when this many bytes are free.
+    pub reclaim_stop_free: ByteCount,
+    /// The eviction policy, by name.
+    pub policy: String,
+    /// The ceilings.
+    pub limits: Limits,
+}
+
+impl CoreConfig {
+    /// The usual settings for a pool and a store of these sizes.
+    #[must_use]
+    pub fn new(vram: ByteCount, ram: ByteCount) -> Self {
+        Self {
+            vram,
+            ram,
+            fault_around: ByteCount::new(64 * 1024),
+            reclaim_start_free: ByteCount::new(vram.get() / 32),
+            reclaim_stop_free: ByteCount::new(vram.get() / 16),
+            policy: crate::policy::DEFAULT.to_owned(),
+            limits: Limits::DEFAULT,
+        }
+    }
+}
+
+/// Ceilings on everything that grows. At the ceiling the answer is a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients connected at the same time.
+    pub clients: u32,
+    /// Objects alive at the same time. Each costs the daemon one descriptor.
+    pub objects: u32,
+    /// Mappings alive at the same time, in all clients together.
+    pub mappings: u32,
+    /// Mappings of one object. Each makes evicting its pages dearer by one system call.
+    pub mappings_per_object: u32,
+}
+
+impl Limits {
+    /// What a daemon starts with.
+    pub const DEFAULT: Self =
+        Self { clients: 4096, objects: 250_000, mappings: 1_000_000, mappings_per_object: 1024 };
+}
+
+/// The largest object: 1 TiB.
+pub(crate) const OBJECT_BYTES_MAX: u64 = 1 << 40;
+
+/// A page may be at most this fraction of the pool. An instruction can touch several pages, and
+/// each of them must still be there when the last has been filled.
+pub(crate) const POOL_PAGES_MIN: u64 = 16;
+
+/// The most bytes copied and punched in one go. Larger is cheaper by the byte, smaller holds those
+/// who fault on these pages for a shorter time: 256 KiB are about 150 µs.
+pub(crate) const EVICT_RUN_BYTES: u64 = 256 * 1024;
+
+/// The most pages in one such run: a copy is then one vectored read (IOV_MAX is 1024).
+pub(crate) const EVICT_RUN_PAGES: u32 = 64;
+
+/// The most bytes that one step of background reclaim frees before it looks again.
+pub(crate) const RECLAIM_STEP_BYTES: u64 = 512 * 1024;
+
+/// Free slots whose RAM is kept for the next eviction. What is beyond goes back to the host.
+pub(crate) const WARM_BYTES_MAX: u64 = 64 << 20;
+
+/// Slots given back in one effect.
+pub(crate) const DISCARD_SLOTS: usize = 256;
+
+/// How often a thread must have faulted on the page after its last one to count as a stream.
+pub(crate) const STREAM_FAULTS_MIN: u8 = 2;
+
+const _: () = assert!(EVICT_RUN_BYTES <= RECLAIM_STEP_BYTES);
+const _: () = assert!(EVICT_RUN_PAGES <= 1024);

@@ -1,0 +1,311 @@
+//! The manager: all tables, and the door through which they change.
+
+use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageIndex, PageRange, Tick};
+use slab::Slab;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+use crate::arena::Arena;
+use crate::effect::{Action, Copied, Effect, EffectId, Outcome, Slot};
+use crate::entities::{Client, Mapping, Object};
+use crate::frames::{FrameId, FrameList, FrameTable};
+use crate::limits::CoreConfig;
+use crate::page::{MoveId, PageKey};
+use crate::policy::{self, EvictionPolicy};
+use crate::pool::Pool;
+use crate::stats::Stats;
+use crate::store::StoreBook;
+
+mod answer;
+mod evict;
+mod fill;
+mod requests;
+mod room;
+mod teardown;
+#[cfg(any(test, feature = "sim", feature = "verify"))]
+mod verify;
+mod views;
+
+pub use requests::{AllocRequest, Allocated, Attached, Prefetch};
+
+/// One page fault, as the shell heard it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Through which mapping.
+    pub mapping: MappingId,
+    /// On which page of its object.
+    pub page: PageIndex,
+    /// By a store rather than a load.
+    pub write: bool,
+    /// What was in the way.
+    pub kind: FaultKind,
+}
+
+/// Why an access did not go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// There is no page.
+    Missing,
+    /// The page is write-protected.
+    WriteProtected,
+}
+
+/// What became of a fault that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a fault nobody answers hangs a client thread"]
+pub enum Heard {
+    /// It will be answered by an effect, now or at the end of a move in flight.
+    Noted,
+    /// There is no such mapping, or no such page in it: wake the thread.
+    Unknown,
+}
+
+/// Who asked for a fill, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Primary {
+    pub(crate) mapping: MappingId,
+    pub(crate) page: PageIndex,
+    pub(crate) write: bool,
+    /// Part of a stream: the neighbours will be used in the same way.
+    pub(crate) stream: bool,
+}
+
+/// A fault that was read and is answered at the end of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) mapping: MappingId,
+    pub(crate) page: PageIndex,
+    pub(crate) write: bool,
+    pub(crate) kind: FaultKind,
+    /// How many faults this stands for.
+    pub(crate) faults: u32,
+}
+
+/// A run of pages of one object on its way in or out.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) object: ObjectId,
+    pub(crate) range: PageRange,
+    pub(crate) waiters: SmallVec<[Waiter; 2]>,
+    pub(crate) stage: Stage,
+    pub(crate) reason: Reason,
+}
+
+/// Why a move was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A fault or a prefetch needs it now.
+    Demand,
+    /// Ahead of need.
+    Background,
+}
+
+/// How far a move is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// In the queue for room. `None`: a prefetch.
+    Waiting(Option<Primary>),
+    /// Bytes are being written into frames.
+    Filling(Option<Primary>),
+    /// Pages are being protected and copied to `slots`, after `discarding` gave way to them.
+    CopyingOut {
+        slots: SmallVec<[u32; 16]>,
+        guards: SmallVec<[MappingId; 4]>,
+        discarding: Vec<Slot>,
+    },
+    /// These runs are being punched. They are all clean now; `clean`: they were from the start.
+    Punching { runs: SmallVec<[PageRange; 2]>, clean: bool },
+}
+
+/// What to do when an effect is reported.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Move(MoveId),
+    /// An entry for one page in one mapping.
+    Answer {
+        object: ObjectId,
+        mapping: MappingId,
+        page: PageIndex,
+        faults: u32,
+    },
+    Discard(Vec<Slot>),
+    Destroy(ObjectId),
+}
+
+/// Decides everything and does nothing. Feed it, then empty it.
+///
+/// After every `handle_*` call the caller takes effects with [`Self::poll_effect`] until there
+/// are none, releases the lock, carries them out, and reports each under the lock again. Any
+/// number of threads may do so at the same time.
+#[derive(Debug)]
+pub struct Manager {
+    pub(crate) config: CoreConfig,
+    pub(crate) clients: Arena<ClientId, Client>,
+    pub(crate) objects: Arena<ObjectId, Object>,
+    pub(crate) mappings: Arena<MappingId, Mapping>,
+    pub(crate) frames: FrameTable,
+    pub(crate) pool: Pool,
+    /// Bytes of frames that leave the pool when the evictions in flight succeed.
+    pub(crate) evicting: u64,
+    pub(crate) store: StoreBook,
+    /// Frames whose page has a valid copy in the store as well, oldest first.
+    pub(crate) retained: FrameList,
+    /// Bytes of all VRAM-placed objects.
+    pub(crate) committed: u64,
+    pub(crate) ram_reserved: u64,
+    pub(crate) ram_placed: u64,
+    pub(crate) ram_peak: u64,
+    /// How many live VRAM-placed objects have pages of 4 KiB, 8 KiB, … 2 MiB.
+    pub(crate) page_sizes: [u32; 10],
+    pub(crate) policy: Box<dyn EvictionPolicy>,
+    pub(crate) moves: Slab<Move>,
+    pub(crate) pending: Slab<Pending>,
+    /// Fills without room, oldest first. What is freed goes to the first of them.
+    pub(crate) queue: VecDeque<MoveId>,
+    pub(crate) effects: VecDeque<Effect>,
+    /// Kept to be used again, so that a reclaim does not allocate.
+    pub(crate) victims: Vec<FrameId>,
+    pub(crate) draining: bool,
+    pub(crate) stats: Stats,
+}
+
+impl Manager {
+    /// An empty manager.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration names a policy that does not exist; the shell has checked it.
+    #[must_use]
+    pub fn new(config: CoreConfig) -> Self {
+        let policy = policy::by_name(&config.policy).expect("the shell has checked the name");
+        let ram = config.ram.get();
+        Self {
+            pool: Pool::new(config.vram),
+            store: StoreBook::new(ram),
+            clients: Arena::new(),
+            objects: Arena::new(),
+            mappings: Arena::new(),
+            frames: FrameTable::default(),
+            evicting: 0,
+            retained: FrameList::default(),
+            committed: 0,
+            ram_reserved: 0,
+            ram_placed: 0,
+            ram_peak: 0,
+            page_sizes: [0; 10],
+            policy,
+            moves: Slab::new(),
+            pending: Slab::new(),
+            queue: VecDeque::new(),
+            effects: VecDeque::new(),
+            victims: Vec::new(),
+            draining: false,
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    /// The length that the store's file must have. Nearly all of it stays a hole.
+    #[must_use]
+    pub fn store_file_bytes(&self) -> ByteCount {
+        ByteCount::new(self.store.file_bytes())
+    }
+
+    /// Something happened that [`Self::handle_outcome`] is not for: a thread is blocked.
+    ///
+    /// The answer comes as an effect: at once, or at the end of the move that this fault met. It
+    /// is always issued after this call, as the kernel wants it.
+    pub fn handle_fault(&mut self, _now: Tick, fault: Fault) -> Heard {
+        let Some(mapping) = self.mappings.get(fault.mapping) else { return Heard::Unknown };
+        if mapping.closing || !mapping.range.contains(fault.page) {
+            return Heard::Unknown;
+        }
+        let object = mapping.object;
+        self.count_fault(&fault, object);
+        self.on_fault(object, fault);
+        self.settle();
+        Heard::Noted
+    }
+
+    /// Reports what came of an effect. Call it once for each effect that has an id.
+    ///
+    /// # Panics
+    ///
+    /// If the id is unknown or the outcome is not one of this effect's: a bug of the shell.
+    pub fn handle_outcome(&mut self, _now: Tick, id: EffectId, outcome: Outcome) {
+        let pending = self.pending.try_remove(id.0 as usize).expect("an effect is reported once");
+        match (pending, outcome) {
+            (Pending::Move(at), Outcome::Filled { installed }) => self.on_filled(at, installed),
+            (Pending::Move(at), Outcome::FillFailed) => self.on_fill_failed(at),
+            (Pending::Move(at), Outcome::CopiedOut(Copied::Done { zero })) => {
+                self.on_copied(at, &zero);
+            }
+            (Pending::Move(at), Outcome::CopiedOut(Copied::Failed)) => self.on_copy_failed(at),
+            (Pending::Move(at), Outcome::Punched { done }) => self.on_punched(at, done),
+            (Pending::Answer { object, mapping, page, faults }, Outcome::Installed(end)) => {
+                self.on_answered(object, mapping, page, faults, Some(end));
+            }
+            (Pending::Answer { object, mapping, page, faults }, Outcome::Unprotected) => {
+                self.on_answered(object, mapping, page, faults, None);
+            }
+            (Pending::Discard(slots), Outcome::Discarded) => self.store.discarded(&slots),
+            (Pending::Destroy(object), Outcome::Destroyed) => self.on_destroyed(object),
+            (pending, outcome) => panic!("{outcome:?} is no outcome of {pending:?}"),
+        }
+        self.settle();
+    }
+
+    /// The next thing to do, oldest first. Call it until there is none.
+    #[must_use]
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// True if background reclaim has work.
+    #[must_use]
+    pub fn wants_reclaim(&self) -> bool {
+        let coming = self.pool.free() + self.evicting;
+        coming < self.config.reclaim_start_free.get() && !self.draining
+    }
+
+    /// Frees some room ahead of need. Effects come out of [`Self::poll_effect`]; false means that
+    /// enough is free, or on its way, or that nothing can leave now.
+    pub fn handle_reclaim(&mut self, _now: Tick) -> bool {
+        let coming = self.pool.free() + self.evicting;
+        let goal = self.config.reclaim_stop_free.get();
+        if coming >= goal || self.draining {
+            return false;
+        }
+        let step = (goal - coming).min(crate::limits::RECLAIM_STEP_BYTES);
+        self.reclaim(step, Reason::Background) > 0
+    }
+
+    /// Refuses new objects, clients and mappings from here on; faults are served as before, and
+    /// nothing is evicted ahead of need.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Adds an effect that has an outcome.
+    pub(crate) fn want(&mut self, pending: Pending, action: Action) {
+        let number = u32::try_from(self.pending.insert(pending)).expect("effects are few");
+        self.effects.push_back(Effect { id: Some(EffectId(number)), action });
+    }
+
+    /// Adds an effect whose outcome changes nothing.
+    pub(crate) fn tell(&mut self, action: Action) {
+        self.effects.push_back(Effect { id: None, action });
+    }
+
+    pub(crate) fn object(&self, id: ObjectId) -> &Object {
+        self.objects.get(id).expect("what is in flight keeps its object")
+    }
+
+    pub(crate) fn object_mut(&mut self, id: ObjectId) -> &mut Object {
+        self.objects.get_mut(id).expect("what is in flight keeps its object")
+    }
+
+    pub(crate) fn key(object: ObjectId, page: PageIndex) -> PageKey {
+        PageKey { object: object.slot, page }
+    }
+}

@@ -1,0 +1,386 @@
+//! What clients ask for: objects, holds, mappings, hints.
+
+use std::collections::BTreeMap;
+
+use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, PageSize, Tick};
+use smallvec::SmallVec;
+
+use crate::entities::{Client, Hold, Mapping, Object, Stream};
+use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN};
+use crate::manager::Manager;
+use crate::page::{PageTable, Residency};
+use crate::refusal::Refusal;
+use crate::stats::{ClientStats, ObjectStats};
+use crate::{Access, Placement};
+
+/// A wish for an object.
+#[derive(Debug, Clone)]
+pub struct AllocRequest {
+    /// How many bytes it must hold; rounded up to whole pages.
+    pub bytes: ByteCount,
+    /// `None`: chosen by size.
+    pub page_size: Option<PageSize>,
+    /// Where its pages should live.
+    pub placement: Placement,
+    /// What operators see.
+    pub label: String,
+}
+
+/// An object that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocated {
+    /// Its id.
+    pub object: ObjectId,
+    /// Its size in whole pages.
+    pub bytes: ByteCount,
+    /// Its page size.
+    pub page_size: PageSize,
+    /// Where its pages live: what was asked for, or VRAM if RAM could not promise so much.
+    pub placement: Placement,
+}
+
+/// A mapping that was made, and what must be true before its client may write through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its id.
+    pub mapping: MappingId,
+    /// Pages that the shell must write-protect in it before it says yes to the client: their
+    /// first write has to be seen.
+    pub guard: Vec<PageRange>,
+}
+
+/// What one step of a prefetch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefetch {
+    /// Pages are on their way, or being waited for; the next step begins at this page.
+    Started(bo_units::PageIndex),
+    /// Every page of the range is present or on its way.
+    Done,
+}
+
+impl Manager {
+    /// A client has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ClientLimit`], [`Refusal::Draining`].
+    pub fn connect(&mut self, name: &str) -> Result<ClientId, Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let limit = self.config.limits.clients;
+        if self.clients.len() >= limit as usize {
+            return Err(Refusal::ClientLimit(limit));
+        }
+        self.stats.connects += 1;
+        Ok(self.clients.insert(Client {
+            name: name.to_owned(),
+            holds: BTreeMap::new(),
+            mappings: SmallVec::new(),
+            stats: ClientStats::default(),
+        }))
+    }
+
+    /// Makes an object, held by `client`. Nothing is present in it: it costs a promise.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] with the numbers. The sum of all promises never passes what pool and store
+    /// can hold together, so that no fault ever meets the end of memory.
+    pub fn allocate(
+        &mut self,
+        client: ClientId,
+        request: &AllocRequest,
+    ) -> Result<Allocated, Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        self.clients.get(client).ok_or(Refusal::Gone)?;
+        let page_size = self.check_size(request)?;
+        let limit = self.config.limits.objects;
+        if self.objects.len() >= limit as usize {
+            return Err(Refusal::ObjectLimit(limit));
+        }
+        let pages = (request.bytes.pages_ceil(page_size)).ok_or(Refusal::SizeTooLarge {
+            asked: request.bytes.get(),
+            possible: OBJECT_BYTES_MAX,
+        })?;
+        let bytes = pages.bytes(page_size);
+        let placement = self.promise(bytes, page_size, request.placement)?;
+        let object = self.objects.insert(Object {
+            label: request.label.clone(),
+            page_size,
+            placement,
+            pages: PageTable::new(pages),
+            holders: 0,
+            mappings: SmallVec::new(),
+            in_flight: 0,
+            dying: false,
+            resident: bo_units::PageCount::ZERO,
+            stored: bo_units::PageCount::ZERO,
+            stats: ObjectStats::default(),
+        });
+        self.hold(client, object, Access::ReadWrite)?;
+        self.stats.allocations += 1;
+        self.stats.allocated_bytes += bytes.get();
+        Ok(Allocated { object, bytes, page_size, placement })
+    }
+
+    fn check_size(&self, request: &AllocRequest) -> Result<PageSize, Refusal> {
+        let asked = request.bytes.get();
+        if asked == 0 {
+            return Err(Refusal::SizeZero);
+        }
+        if asked > OBJECT_BYTES_MAX {
+            return Err(Refusal::SizeTooLarge { asked, possible: OBJECT_BYTES_MAX });
+        }
+        let largest = self.pool.capacity() / POOL_PAGES_MIN;
+        let page_size = request.page_size.unwrap_or_else(|| {
+            let usual = PageSize::for_object(request.bytes);
+            if usual.bytes() <= largest { usual } else { PageSize::MIN }
+        });
+        if page_size.bytes() > largest {
+            let mut possible = 2 << 20;
+            while possible > largest {
+                possible /= 2;
+            }
+            let possible = if possible < 4096 { 0 } else { possible };
+            return Err(Refusal::PageTooLarge {
+                asked: ByteCount::new(page_size.bytes()),
+                possible: ByteCount::new(possible),
+            });
+        }
+        Ok(page_size)
+    }
+
+    /// Two pages of the largest size in use stay free of promises: with less, a page that must
+    /// come in and a page that must go out could wait for each other.
+    fn slack(&self, with: Option<PageSize>) -> u64 {
+        let live = self.page_sizes.iter().rposition(|count| *count > 0).map_or(0, |at| 4096 << at);
+        2 * live.max(with.map_or(0, PageSize::bytes))
+    }
+
+    /// The most bytes that all VRAM-placed objects may have together.
+    pub(crate) fn commit_limit(&self, with: Option<PageSize>) -> u64 {
+        (self.pool.capacity() + self.store.capacity()).saturating_sub(self.slack(with))
+    }
+
+    fn promise(
+        &mut self,
+        bytes: ByteCount,
+        page_size: PageSize,
+        wanted: Placement,
+    ) -> Result<Placement, Refusal> {
+        if wanted == Placement::Ram && self.reserve_ram(bytes.get()) {
+            return Ok(Placement::Ram);
+        }
+        let limit = self.commit_limit(Some(page_size));
+        let left = limit.saturating_sub(self.committed);
+        if bytes.get() > left {
+            let ram = self.config.ram.get() & !4095;
+            let possible = (self.pool.capacity() + ram).saturating_sub(2 * page_size.bytes());
+            return Err(match bytes.get() > possible {
+                true => Refusal::NeverFits { asked: bytes, possible: ByteCount::new(possible) },
+                false => Refusal::OutOfMemory { asked: bytes, left: ByteCount::new(left) },
+            });
+        }
+        self.committed += bytes.get();
+        self.page_sizes[page_size.shift() as usize - 12] += 1;
+        Ok(Placement::Vram)
+    }
+
+    /// Sets RAM aside for an object that is never evicted, if the store can do with less.
+    fn reserve_ram(&mut self, bytes: u64) -> bool {
+        let Some(rest) = self.store.capacity().checked_sub(bytes) else { return false };
+        let limit = (self.pool.capacity() + rest).saturating_sub(self.slack(None));
+        if self.committed > limit {
+            return false;
+        }
+        while self.store.held_and_warm() > rest {
+            // Free slots go first; then copies of pages that are present. The caller carries the
+            // effects out before its client can touch the new object.
+            if !self.shed_warm() && !self.drop_a_copy() {
+                return false;
+            }
+        }
+        self.store.set_capacity(rest);
+        self.ram_reserved += bytes;
+        true
+    }
+
+    /// Makes `client` a holder of `object`, or gives it one more handle.
+    ///
+    /// Whether it may have it is for the caller to know: it came with a token or a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], if either is no more; [`Refusal::Draining`].
+    pub fn hold(
+        &mut self,
+        client: ClientId,
+        object: ObjectId,
+        access: Access,
+    ) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let entry = self.objects.get_mut(object).filter(|entry| !entry.dying);
+        let entry = entry.ok_or(Refusal::Gone)?;
+        let holds = &mut self.clients.get_mut(client).ok_or(Refusal::Gone)?.holds;
+        let hold = holds.entry(object.slot).or_insert_with(|| {
+            entry.holders += 1;
+            Hold { object, access, handles: 0, mappings: 0 }
+        });
+        hold.handles += 1;
+        hold.access = hold.access.max(access);
+        Ok(())
+    }
+
+    /// What `client` may do with `object`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`] if it does not hold it, whether or not it exists.
+    pub fn access(&self, client: ClientId, object: ObjectId) -> Result<Access, Refusal> {
+        let holds = &self.clients.get(client).ok_or(Refusal::Gone)?.holds;
+        let hold = holds.get(&object.slot).filter(|hold| hold.object == object);
+        hold.map(|hold| hold.access).ok_or(Refusal::Gone)
+    }
+
+    /// Checks a range that a client claims of an object that it claims to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`].
+    pub fn grant(
+        &self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<PageRange, Refusal> {
+        self.access(client, object)?;
+        let all = self.objects.get(object).ok_or(Refusal::Gone)?.all();
+        (!range.is_empty() && all.contains_range(range)).then_some(range).ok_or(Refusal::Range)
+    }
+
+    /// Adds a mapping, which the shell has registered already. Until it has protected
+    /// [`Attached::guard`], the client must not be told.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::ReadOnly`], [`Refusal::Range`], [`Refusal::MappingLimit`],
+    /// [`Refusal::Draining`].
+    pub fn attach(
+        &mut self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+        access: Access,
+    ) -> Result<Attached, Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let range = self.grant(client, object, range)?;
+        if access > self.access(client, object)? {
+            return Err(Refusal::ReadOnly);
+        }
+        let limits = self.config.limits;
+        if self.mappings.len() >= limits.mappings as usize {
+            return Err(Refusal::MappingLimit(limits.mappings));
+        }
+        let entry = self.objects.get_mut(object).ok_or(Refusal::Gone)?;
+        if entry.mappings.len() >= limits.mappings_per_object as usize {
+            return Err(Refusal::MappingLimit(limits.mappings_per_object));
+        }
+        let guard = match access {
+            Access::ReadOnly => Vec::new(),
+            Access::ReadWrite => guarded_runs(&entry.pages, range),
+        };
+        let mapping = self.mappings.insert(Mapping {
+            client,
+            object,
+            range,
+            access,
+            in_flight: 0,
+            closing: false,
+            stream: Stream::default(),
+        });
+        entry.mappings.push(mapping);
+        let owner = self.clients.get_mut(client).expect("its access was looked up");
+        owner.mappings.push(mapping);
+        owner.holds.get_mut(&object.slot).expect("its access was looked up").mappings += 1;
+        Ok(Attached { mapping, guard })
+    }
+
+    /// Notes that pages are in use, for those who know better than the faults show.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`].
+    pub fn touch(
+        &mut self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<(), Refusal> {
+        let range = self.grant(client, object, range)?;
+        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
+        if entry.placement == Placement::Vram {
+            for (_, page) in entry.pages.touched(range) {
+                if let Residency::Resident { frame, .. } = page.residency {
+                    self.policy.on_touched(frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings in the next run of absent pages of `range`, evicting others if it must. The effects
+    /// are to be carried out before the next step.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Draining`].
+    pub fn prefetch(
+        &mut self,
+        _now: Tick,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<Prefetch, Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let range = self.grant(client, object, range)?;
+        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
+        let absent = |page| entry.pages.get(page).residency == Residency::Absent;
+        let Some(first) = range.iter().find(|page| absent(*page)) else {
+            return Ok(Prefetch::Done);
+        };
+        // A run that the pool can never hold would wait for ever.
+        let most = crate::limits::EVICT_RUN_BYTES.min(self.pool.capacity() / POOL_PAGES_MIN);
+        let most = (most / entry.page_size.bytes()).max(1);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let rest = PageRange::between(first, range.end()).expect("it was found in the range");
+        let count = rest.iter().take(most).take_while(|page| absent(*page)).count();
+        let run = crate::page::run(first, count);
+        self.start_fill(object, run, None);
+        self.settle();
+        Ok(Prefetch::Started(run.end()))
+    }
+}
+
+/// The runs of pages whose first write must be seen, or that are just leaving.
+fn guarded_runs(pages: &PageTable, range: PageRange) -> Vec<PageRange> {
+    let mut runs: Vec<PageRange> = Vec::new();
+    for (index, page) in pages.touched(range) {
+        if !page.copy.is_guarded() && !matches!(page.residency, Residency::Evicting(..)) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if run.end() == index => *run = crate::page::grown(*run),
+            Some(_) | None => runs.push(crate::page::run(index, 1)),
+        }
+    }
+    runs
+}

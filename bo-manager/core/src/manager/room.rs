@@ -1,0 +1,111 @@
+//! Room: who gets what is freed, and what is in flight where.
+
+use bo_units::{MappingId, ObjectId, PageCount};
+
+use crate::Placement;
+use crate::effect::Action;
+use crate::manager::{Manager, Pending, Reason, Stage};
+use crate::page::{MoveId, Residency};
+
+impl Manager {
+    /// After every change: gives room to those who wait for it, and makes more for the rest.
+    ///
+    /// What is freed goes to the first in the queue and to nobody else. Two fills that each held a
+    /// part of the room they need could wait for each other for ever.
+    pub(crate) fn settle(&mut self) {
+        while let Some(at) = self.queue.front().copied() {
+            let bytes = self.bytes_of(at);
+            if self.is_forsaken(at) {
+                self.queue.pop_front();
+                self.abandon(at);
+            } else if bytes <= self.pool.free() {
+                self.queue.pop_front();
+                self.begin_fill(at);
+            } else {
+                break;
+            }
+        }
+        let needed: u64 = self.queue.iter().map(|at| self.bytes_of(*at)).sum();
+        let coming = self.pool.free() + self.evicting;
+        // What waits is bounded by the pool: more cannot be present at one time anyway.
+        let needed = needed.min(self.pool.capacity());
+        if coming < needed {
+            self.reclaim(needed - coming, Reason::Demand);
+        }
+    }
+
+    fn bytes_of(&self, at: MoveId) -> u64 {
+        let entry = &self.moves[at.0 as usize];
+        entry.range.count().bytes(self.object(entry.object).page_size).get()
+    }
+
+    /// True if nobody is left who wants this fill.
+    fn is_forsaken(&self, at: MoveId) -> bool {
+        let entry = &self.moves[at.0 as usize];
+        if self.object(entry.object).dying {
+            return true;
+        }
+        let Stage::Waiting(Some(primary)) = entry.stage else { return false };
+        self.mappings.get(primary.mapping).is_none() && entry.waiters.is_empty()
+    }
+
+    /// Takes a fill that has not begun out of the world.
+    fn abandon(&mut self, at: MoveId) {
+        let ended = self.moves.remove(at.0 as usize);
+        for page in ended.range.iter() {
+            self.object_mut(ended.object).pages.get_mut(page).residency = Residency::Absent;
+        }
+        self.stats.verdicts_gone += u64::from(matches!(ended.stage, Stage::Waiting(Some(_))));
+        for waiter in ended.waiters {
+            self.wake(waiter);
+        }
+        self.object_ends(ended.object);
+    }
+
+    /// Gives the room of pages that are holes again back to where it came from.
+    pub(crate) fn release_room(&mut self, id: ObjectId, count: PageCount) {
+        let object = self.object(id);
+        let bytes = count.bytes(object.page_size).get();
+        match object.placement {
+            Placement::Vram => self.pool.put_back(bytes),
+            Placement::Ram => self.ram_placed -= bytes,
+        }
+    }
+
+    pub(crate) fn note_ram_peak(&mut self) {
+        self.ram_peak = self.ram_peak.max(self.store.held() + self.ram_placed);
+    }
+
+    /// One more effect names this mapping.
+    pub(crate) fn mapping_begins(&mut self, mapping: MappingId) {
+        if let Some(entry) = self.mappings.get_mut(mapping) {
+            entry.in_flight += 1;
+        }
+    }
+
+    /// An effect that names this mapping was reported; says whether the mapping still lives.
+    pub(crate) fn mapping_ends(&mut self, mapping: MappingId) -> bool {
+        let Some(entry) = self.mappings.get_mut(mapping) else { return false };
+        entry.in_flight -= 1;
+        if entry.closing && entry.in_flight == 0 {
+            self.forget_mapping(mapping);
+            self.tell(Action::Detached { mapping });
+            return false;
+        }
+        true
+    }
+
+    /// A move or an answer of this object is over.
+    pub(crate) fn object_ends(&mut self, id: ObjectId) {
+        let object = self.object_mut(id);
+        object.in_flight -= 1;
+        self.destroy_if_idle(id);
+    }
+
+    pub(crate) fn destroy_if_idle(&mut self, id: ObjectId) {
+        let object = self.object(id);
+        if object.dying && object.in_flight == 0 {
+            self.want(Pending::Destroy(id), Action::Destroy { object: id });
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The walk over every table that the simulator makes after each step.
+
+use crate::Placement;
+use crate::manager::{Manager, Stage};
+use crate::page::Residency;
+
+impl Manager {
+    /// Checks every fact that the tables state twice.
+    ///
+    /// # Panics
+    ///
+    /// If two of them disagree.
+    pub fn assert_valid(&self) {
+        let mut vram = 0;
+        let mut ram = 0;
+        let mut evicting = 0;
+        let mut held = 0;
+        let mut framed = 0;
+        let mut retained = 0;
+        for (id, object) in self.objects.iter() {
+            let (mut resident, mut stored) = (0, 0);
+            let bytes = object.page_size.bytes();
+            for (index, page) in object.pages.touched(object.all()) {
+                stored += u32::from(page.copy.slot().is_some());
+                if let Some(frame) = page.frame() {
+                    framed += 1;
+                    assert_eq!(self.frames.page(frame), Self::key(id, index), "whose frame");
+                    match object.placement {
+                        Placement::Vram => vram += bytes,
+                        Placement::Ram => ram += bytes,
+                    }
+                    let listed = self.retained.contains(frame);
+                    let resident = matches!(page.residency, Residency::Resident { .. });
+                    assert_eq!(listed, resident && page.copy.slot().is_some(), "retained copies");
+                    retained += usize::from(listed);
+                }
+                match page.residency {
+                    Residency::Absent => assert!(page.copy.is_valid(), "bytes are somewhere"),
+                    Residency::Waiting(at) => {
+                        assert!(self.queue.contains(&at), "who waits is in the queue");
+                    }
+                    Residency::Filling(at, _) => {
+                        let stage = &self.moves[at.0 as usize].stage;
+                        assert!(matches!(stage, Stage::Filling(_)), "what fills has a fill");
+                    }
+                    Residency::Resident { .. } => resident += 1,
+                    Residency::Evicting(..) => {
+                        resident += 1;
+                        evicting += bytes;
+                    }
+                }
+            }
+            assert_eq!(resident, object.resident.get(), "resident pages");
+            assert_eq!(stored, object.stored.get(), "stored pages");
+            held += u64::from(stored) * bytes;
+        }
+        for entry in self.moves.iter().map(|(_, entry)| entry) {
+            if let Stage::CopyingOut { slots, .. } = &entry.stage {
+                held += slots.len() as u64 * self.object(entry.object).page_size.bytes();
+            }
+        }
+        assert_eq!(vram, self.pool.used(), "bytes of frames");
+        assert_eq!(ram, self.ram_placed, "bytes of RAM-placed pages");
+        assert_eq!(evicting, self.evicting, "bytes on their way out");
+        assert_eq!(held, self.store.held(), "bytes in the store");
+        assert_eq!(framed, self.frames.in_use(), "frames in use");
+        assert_eq!(retained, self.retained.len(), "retained copies");
+        self.assert_rules();
+    }
+
+    /// Rule 2, and who is held by whom.
+    fn assert_rules(&self) {
+        assert!(self.pool.used() <= self.pool.capacity(), "the pool is strict");
+        let ram = self.store.present() + self.ram_placed;
+        assert!(ram <= self.config.ram.get(), "the store is strict");
+        assert!(self.store.held() <= self.store.capacity(), "the store leaves RAM to others");
+        assert!(self.ram_placed <= self.ram_reserved, "RAM-placed pages are reserved for");
+        let vram: u64 = (self.objects.iter())
+            .filter(|(_, object)| object.placement == Placement::Vram)
+            .map(|(_, object)| object.bytes())
+            .sum();
+        assert_eq!(vram, self.committed, "commitments");
+        assert!(self.committed <= self.commit_limit(None), "no promise that cannot be kept");
+        for (id, object) in self.objects.iter() {
+            let holders = (self.clients.iter())
+                .filter(|(_, client)| client.holds.contains_key(&id.slot))
+                .count();
+            assert_eq!(holders, object.holders as usize, "holders");
+            assert_eq!(object.holders == 0, object.dying, "an object dies with its last holder");
+            let mapped = self.mappings.iter().filter(|(_, each)| each.object == id).count();
+            assert_eq!(mapped, object.mappings.len(), "mappings of an object");
+        }
+    }
+
+    /// Checks that nobody waits for anything.
+    ///
+    /// # Panics
+    ///
+    /// If a move, an answer or a fault is still open although no effect is in flight.
+    pub fn assert_nobody_is_parked(&self) {
+        assert!(self.queue.is_empty(), "a fill waits for room");
+        assert!(self.moves.is_empty(), "a move never ended");
+        let stats = &self.stats;
+        let heard = stats.faults_read + stats.faults_write + stats.faults_protect;
+        let answered = stats.verdicts_refault
+            + stats.verdicts_sigbus
+            + stats.verdicts_oom
+            + stats.verdicts_gone;
+        assert_eq!(heard, answered, "each fault has one verdict");
+    }
+}

@@ -1,0 +1,221 @@
+//! Where one page stands, and the table of an object's pages.
+
+use bo_units::{PageCount, PageIndex, PageRange};
+
+use crate::frames::FrameId;
+
+/// Names a page among all pages: the slot of its object, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PageKey {
+    /// The slot of the object. The core never lets it outlive the object.
+    pub object: u32,
+    /// Which page of the object.
+    pub page: PageIndex,
+}
+
+/// Names a move in flight: a fill or an eviction of a run of pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MoveId(pub(crate) u32);
+
+/// Where a page stands. No page is in two of these places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Residency {
+    /// No frame. Its bytes are where its [`StoreCopy`] says.
+    Absent,
+    /// Wanted, but there is no room yet.
+    Waiting(MoveId),
+    /// A frame is reserved and the bytes are on their way.
+    Filling(MoveId, FrameId),
+    /// Present. `busy` counts the installs and un-protects in flight: an eviction must not start
+    /// between the decision to let a write through and the system call that does.
+    Resident { busy: u16, frame: FrameId },
+    /// On its way to the store. Still present until the punch.
+    Evicting(MoveId, FrameId),
+}
+
+/// Whether the store has valid bytes for a page, and whether its first write would be seen.
+///
+/// Packed into 32 bits, since there is one for each page of every object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoreCopy(u32);
+
+impl StoreCopy {
+    const GUARDED: u32 = 1 << 31;
+    const NONE: u32 = Self::GUARDED - 1;
+    const ZEROS: u32 = Self::GUARDED - 2;
+    /// Slot numbers are below this.
+    pub(crate) const SLOTS_MAX: u32 = Self::ZEROS;
+
+    /// A page that nobody has touched.
+    pub(crate) const VIRGIN: Self = Self(Self::ZEROS);
+    /// The page in its frame is the only copy.
+    pub(crate) const DIRTY: Self = Self(Self::NONE);
+
+    /// In the store; every mapping reports the next write.
+    pub(crate) fn guarded_in(slot: u32) -> Self {
+        assert!(slot < Self::SLOTS_MAX, "slot numbers fit below the marks");
+        Self(slot | Self::GUARDED)
+    }
+
+    /// All zeros; every mapping reports the next write.
+    pub(crate) fn guarded_zeros() -> Self {
+        Self(Self::ZEROS | Self::GUARDED)
+    }
+
+    /// True if every mapping that can write the page is write-protected there.
+    pub(crate) fn is_guarded(self) -> bool {
+        self.0 & Self::GUARDED != 0
+    }
+
+    pub(crate) fn slot(self) -> Option<u32> {
+        let value = self.0 & !Self::GUARDED;
+        (value < Self::SLOTS_MAX).then_some(value)
+    }
+
+    /// True if the bytes of the page can be had without its frame.
+    pub(crate) fn is_valid(self) -> bool {
+        self.0 & !Self::GUARDED != Self::NONE
+    }
+}
+
+impl std::fmt::Debug for StoreCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let guarded = if self.is_guarded() { ", guarded" } else { "" };
+        match (self.slot(), self.is_valid()) {
+            (Some(slot), _) => write!(f, "slot {slot}{guarded}"),
+            (None, true) => write!(f, "zeros{guarded}"),
+            (None, false) => write!(f, "none{guarded}"),
+        }
+    }
+}
+
+/// What is known of one page: 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) residency: Residency,
+    pub(crate) copy: StoreCopy,
+}
+
+impl Page {
+    const VIRGIN: Self = Self { residency: Residency::Absent, copy: StoreCopy::VIRGIN };
+
+    /// The page is in its frame and the store's copy is as good: it may leave without a copy.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.copy.is_valid() && self.copy.is_guarded()
+    }
+
+    pub(crate) fn frame(&self) -> Option<FrameId> {
+        match self.residency {
+            Residency::Absent | Residency::Waiting(_) => None,
+            Residency::Filling(_, frame)
+            | Residency::Resident { frame, .. }
+            | Residency::Evicting(_, frame) => Some(frame),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Page>() <= 16);
+
+/// `count` pages from `first` on.
+pub(crate) fn run(first: PageIndex, count: usize) -> PageRange {
+    let count = u32::try_from(count).expect("an object has at most 2^28 pages");
+    PageRange::checked_new(first, PageCount::new(count)).expect("an object has at most 2^28 pages")
+}
+
+/// The run with one more page at its end.
+pub(crate) fn grown(range: PageRange) -> PageRange {
+    run(range.first(), range.count().as_usize() + 1)
+}
+
+const LEAF_PAGES: usize = 512;
+
+/// The pages of one object. A leaf exists once a page in it was touched, so that a terabyte that
+/// nobody uses costs its directory only.
+#[derive(Debug)]
+pub(crate) struct PageTable {
+    leaves: Vec<Option<Box<[Page; LEAF_PAGES]>>>,
+    pages: PageCount,
+}
+
+impl PageTable {
+    pub(crate) fn new(pages: PageCount) -> Self {
+        let leaves = (pages.get() as usize).div_ceil(LEAF_PAGES);
+        Self { leaves: std::iter::repeat_with(|| None).take(leaves).collect(), pages }
+    }
+
+    pub(crate) fn pages(&self) -> PageCount {
+        self.pages
+    }
+
+    pub(crate) fn get(&self, index: PageIndex) -> Page {
+        assert!(index.get() < self.pages.get(), "a granted page is inside its object");
+        let at = index.get() as usize;
+        match &self.leaves[at / LEAF_PAGES] {
+            Some(leaf) => leaf[at % LEAF_PAGES],
+            None => Page::VIRGIN,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, index: PageIndex) -> &mut Page {
+        assert!(index.get() < self.pages.get(), "a granted page is inside its object");
+        let at = index.get() as usize;
+        let leaf = self.leaves[at / LEAF_PAGES]
+            .get_or_insert_with(|| Box::new([Page::VIRGIN; LEAF_PAGES]));
+        &mut leaf[at % LEAF_PAGES]
+    }
+
+    /// The pages of `range` that were ever touched, in order.
+    pub(crate) fn touched(&self, range: PageRange) -> impl Iterator<Item = (PageIndex, Page)> {
+        let (start, end) = (range.first().get() as usize, range.end().get() as usize);
+        let leaves = start / LEAF_PAGES..end.div_ceil(LEAF_PAGES).min(self.leaves.len());
+        leaves
+            .filter_map(|number| self.leaves[number].as_deref().map(|leaf| (number, leaf)))
+            .flat_map(|(number, leaf)| {
+                leaf.iter().enumerate().map(move |(at, page)| (number * LEAF_PAGES + at, *page))
+            })
+            .filter(move |(at, _)| start <= *at && *at < end)
+            .map(|(at, page)| {
+                let number = u32::try_from(at).expect("an object has at most 2^28 pages");
+                (PageIndex::new(number), page)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_nobody_touched_is_absent_and_zero() {
+        let table = PageTable::new(PageCount::new(1 << 28));
+        let page = table.get(PageIndex::new((1 << 28) - 1));
+        assert_eq!(page.residency, Residency::Absent);
+        assert!(page.copy.is_valid());
+        assert!(!page.copy.is_guarded());
+        assert_eq!(page.copy.slot(), None);
+    }
+
+    #[test]
+    fn touched_pages_are_found_in_order_and_inside_the_range_only() {
+        let mut table = PageTable::new(PageCount::new(2000));
+        for at in [3, 600, 1999] {
+            table.get_mut(PageIndex::new(at)).copy = StoreCopy::DIRTY;
+        }
+        let range = run(PageIndex::new(4), 1990);
+        let dirty: Vec<u32> = table
+            .touched(range)
+            .filter(|(_, page)| page.copy == StoreCopy::DIRTY)
+            .map(|(index, _)| index.get())
+            .collect();
+        assert_eq!(dirty, [600]);
+    }
+
+    #[test]
+    fn a_slot_keeps_its_number_beside_the_guard() {
+        let copy = StoreCopy::guarded_in(77);
+        assert_eq!(copy.slot(), Some(77));
+        assert!(copy.is_guarded() && copy.is_valid());
+        assert!(!StoreCopy::DIRTY.is_valid());
+        assert_eq!(StoreCopy::guarded_zeros().slot(), None);
+    }
+}

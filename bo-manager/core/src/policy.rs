@@ -1,0 +1,54 @@
+//! Which pages should leave next. One algorithm per file; a new one is a new file and one line in
+//! [`by_name`].
+
+use crate::frames::FrameId;
+use crate::page::PageKey;
+
+mod lru;
+
+pub use lru::Lru;
+
+/// Proposes victims. It keeps its own books and never touches a page; the mechanism checks every
+/// name again, so a poor policy can waste work but cannot break a rule.
+///
+/// Only faults are seen here, never hits: a page that is present costs its users nothing, not
+/// even a note to the policy.
+pub trait EvictionPolicy: Send + std::fmt::Debug {
+    /// The name an operator selects it by.
+    fn name(&self) -> &'static str;
+
+    /// `frame` now holds `page`.
+    fn on_filled(&mut self, frame: FrameId, page: PageKey);
+
+    /// Somebody was seen to use `frame`: it faulted though it is present, or was touched on
+    /// request.
+    fn on_touched(&mut self, frame: FrameId);
+
+    /// `frame` is being evicted or freed. Always called before its number is used again.
+    fn on_gone(&mut self, frame: FrameId);
+
+    /// Appends victims to `victims`, best first, until they add up to `want` bytes.
+    ///
+    /// `size_if_evictable` gives the bytes a frame would free, or `None` if it must stay.
+    fn propose(
+        &self,
+        want: u64,
+        size_if_evictable: &dyn Fn(FrameId) -> Option<u64>,
+        victims: &mut Vec<FrameId>,
+    );
+}
+
+/// The policy of a daemon that was not told otherwise.
+pub const DEFAULT: &str = "lru";
+
+/// The names that [`by_name`] knows.
+pub const NAMES: &[&str] = &["lru"];
+
+/// The policy of this name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Box<dyn EvictionPolicy>> {
+    match name {
+        "lru" => Some(Box::new(Lru::default())),
+        _ => None,
+    }
+}

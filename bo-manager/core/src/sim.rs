@@ -1,0 +1,327 @@
+//! A simulated world: clients, a kernel that misbehaves on schedule, and a shell that does many
+//! things at a time, all from one seed.
+//!
+//! The kernel is modelled on what the real one was seen to do: a page that is in the file is
+//! mapped without an event, a marker survives hole punching, an entry that is there already wakes
+//! nobody, a fault that was read is never delivered again. Effects are cut into single steps, and
+//! clients load and store between any two of them. After each step the checkers look; an oracle
+//! knows the last value stored in every word.
+//!
+//! ```
+//! # #[cfg(feature = "sim")]
+//! bo_core::sim::Sim::check(7, 500, None).expect("no rule is broken");
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bo_units::{ByteCount, Tick};
+
+use crate::{CoreConfig, Manager};
+
+mod check;
+mod clients;
+mod jobs;
+mod kernel;
+mod oracle;
+mod requests;
+mod rng;
+mod shell;
+#[cfg(test)]
+mod tests;
+
+use clients::{Event, Process};
+use kernel::{Kernel, Thread, ThreadState};
+use oracle::Oracle;
+use requests::Ticket;
+use rng::Rng;
+use shell::{Said, Shell};
+
+/// A bug in the shell, planted to see whether the checkers find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// One mapping is not protected before a page is copied out.
+    SkipOneGuard,
+    /// Mappings are protected after the copy.
+    GuardAfterCopy,
+    /// The hole is punched before the copy is done.
+    PunchBeforeCopied,
+    /// A new mapping is not protected where it must be.
+    SkipGuardOnAttach,
+    /// Entries are installed writable, whatever the core says.
+    IgnoreProtection,
+    /// An entry that was there already is taken for an answer.
+    NoWakeAfterExists,
+    /// A fault on a page that is in the file is dropped.
+    DropPresentFaults,
+    /// A fault like the one before it is dropped: the answer comes before the question is read.
+    DropRepeatedFaults,
+    /// When a fill fails, zeros are punched again although a client may have written to them.
+    PunchZerosOnFailure,
+    /// Free slots give their RAM back only after others have taken its place.
+    DiscardLate,
+    /// One kind of outcome is not reported.
+    ForgetUnprotected,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::SkipOneGuard,
+        Self::GuardAfterCopy,
+        Self::PunchBeforeCopied,
+        Self::SkipGuardOnAttach,
+        Self::IgnoreProtection,
+        Self::NoWakeAfterExists,
+        Self::DropPresentFaults,
+        Self::DropRepeatedFaults,
+        Self::PunchZerosOnFailure,
+        Self::DiscardLate,
+        Self::ForgetUnprotected,
+    ];
+}
+
+/// How often things go wrong, in a thousand chances.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tricks {
+    /// An installation ends with NotMapped, Gone or Absent, an un-protect with a wake.
+    install_odd: u32,
+    copy_fails: u32,
+    /// An effect takes ten times as long as others.
+    slow: u32,
+    punch_refused: u32,
+    fill_fails: u32,
+    /// A signal or an early wake: a sleeping thread tries again.
+    signal: u32,
+    /// The kernel reports a fault twice.
+    duplicate: u32,
+    death: u32,
+    /// A client unmaps without saying so.
+    rude_unmap: u32,
+    /// A client punches a page of its own object.
+    client_punch: u32,
+}
+
+/// What one run did, for those who wonder whether it did anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Loads that went through, each of them checked.
+    pub loads: u64,
+    /// Stores that went through.
+    pub stores: u64,
+    /// Threads that met SIGBUS.
+    pub sigbus: u64,
+    /// Pages filled.
+    pub fills: u64,
+    /// Pages evicted.
+    pub evictions: u64,
+    /// Evictions called off by a write.
+    pub rescues: u64,
+}
+
+/// One world.
+#[derive(Debug)]
+pub struct Sim {
+    manager: Manager,
+    shell: Shell,
+    processes: Vec<Process>,
+    oracle: Oracle,
+    rng: Rng,
+    /// Faults that were read and not yet handed in.
+    inbox: Vec<Event>,
+    last_event: Option<Event>,
+    /// Clients whose end the shell has not noticed yet.
+    obituaries: VecDeque<usize>,
+    tickets: BTreeMap<u32, Ticket>,
+    tickets_ever: u32,
+    stored_ever: u32,
+    now: u64,
+    /// Nothing new begins.
+    closing: bool,
+}
+
+/// Requests before anything else happens, so that there is something to fight for.
+const SETUP_STEPS: u32 = 60;
+const PROCESSES: usize = 4;
+const THREADS: usize = 3;
+
+impl Sim {
+    /// A world that the seed determines.
+    #[must_use]
+    pub fn new(seed: u64, plant: Option<Plant>) -> Self {
+        let mut rng = Rng::new(seed);
+        let config = configure(&mut rng);
+        let tricks = schedule(&mut rng);
+        let mut kernel = Kernel::default();
+        for process in (0..PROCESSES).flat_map(|process| [process; THREADS]) {
+            kernel.threads.push(Thread { process, state: ThreadState::Idle });
+        }
+        let shell = Shell {
+            kernel,
+            rng: Rng::new(rng.next()),
+            tricks,
+            plant,
+            mappings: BTreeMap::new(),
+            ratios: BTreeMap::new(),
+            jobs: Vec::new(),
+            sigbus: 0,
+        };
+        Self {
+            manager: Manager::new(config),
+            shell,
+            processes: (0..PROCESSES).map(|_| Process::default()).collect(),
+            oracle: Oracle::default(),
+            rng,
+            inbox: Vec::new(),
+            last_event: None,
+            obituaries: VecDeque::new(),
+            tickets: BTreeMap::new(),
+            tickets_ever: 0,
+            stored_ever: 0,
+            now: 0,
+            closing: false,
+        }
+    }
+
+    /// Runs a whole life of `steps` steps: work, rest, a last look at every word, the end.
+    ///
+    /// # Errors
+    ///
+    /// The rule that was broken, with the seed.
+    pub fn check(seed: u64, steps: u32, plant: Option<Plant>) -> Result<Report, String> {
+        catch_unwind(AssertUnwindSafe(|| Self::new(seed, plant).live(steps))).map_err(|payload| {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            format!("BO_SEED={seed}: {}", text.unwrap_or("no message"))
+        })
+    }
+
+    fn live(mut self, steps: u32) -> Report {
+        for _ in 0..SETUP_STEPS {
+            self.step_request();
+        }
+        for _ in 0..steps {
+            self.step();
+            self.assert_books_are_real();
+        }
+        self.rest();
+        self.look_at_everything();
+        self.end();
+        let stats = self.manager.stats();
+        Report {
+            loads: self.oracle.loads,
+            stores: self.oracle.stores,
+            sigbus: self.shell.sigbus,
+            fills: stats.fills_stored_pages + stats.fills_zero_pages,
+            evictions: stats.evictions_copied + stats.evictions_zero + stats.evictions_clean,
+            rescues: stats.evictions_rescued,
+        }
+    }
+
+    /// One thing happens.
+    fn step(&mut self) {
+        self.now += 1;
+        match self.rng.below(100) {
+            0..34 => self.step_thread(),
+            34..42 => self.step_reader(),
+            42..50 => self.step_hearing(),
+            50..90 => self.step_job(),
+            90..94 => self.step_request(),
+            94..96 => self.step_reclaim(),
+            96..97 => self.step_obituary(),
+            _ => self.step_trick(),
+        }
+    }
+
+    fn tick(&self) -> Tick {
+        Tick::from_nanos(self.now)
+    }
+
+    /// Carries out one step of one effect in flight.
+    fn step_job(&mut self) {
+        if self.shell.jobs.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.shell.jobs.len());
+        if self.shell.jobs[number].slow && self.rng.chance(900) {
+            return;
+        }
+        let ticket = self.shell.jobs[number].ticket;
+        let before = self.shell.jobs.len();
+        let mut said = self.shell.step(number);
+        // A thread that runs usually goes on running.
+        while self.shell.jobs.len() == before
+            && matches!(said, Said::Nothing)
+            && self.rng.chance(600)
+        {
+            said = self.shell.step(number);
+        }
+        if self.shell.jobs.len() < before
+            && let Some(ticket) = ticket
+        {
+            self.punch_ticket(ticket);
+        }
+        match said {
+            Said::Nothing | Said::Quiet => {}
+            Said::Outcome(id, outcome) => {
+                let now = self.tick();
+                self.manager.handle_outcome(now, id, outcome);
+                self.take_effects(None);
+            }
+            Said::Detached(mapping) => self.on_detached(mapping),
+            Said::Attached { mapping, failed } => self.on_attached(mapping, failed),
+        }
+    }
+
+    /// Background reclaim, as a thread of the shell does it.
+    fn step_reclaim(&mut self) {
+        if self.manager.wants_reclaim() {
+            let now = self.tick();
+            let _more = self.manager.handle_reclaim(now);
+            self.take_effects(None);
+        }
+    }
+
+    /// After every call of the manager, under the same lock.
+    fn take_effects(&mut self, ticket: Option<u32>) -> u32 {
+        let mut taken = 0;
+        while let Some(effect) = self.manager.poll_effect() {
+            self.shell.start(effect, ticket);
+            taken += 1;
+        }
+        self.manager.assert_valid();
+        taken
+    }
+}
+
+/// Small enough that everything collides.
+fn configure(rng: &mut Rng) -> CoreConfig {
+    let pages = |count: u64| ByteCount::new(count * 4096);
+    let vram = rng.pick(&[16, 16, 20, 32, 32, 64]);
+    let ram = rng.pick(&[0, 8, 24, 40, 64, 64]);
+    let mut config = CoreConfig::new(pages(vram), pages(ram));
+    config.fault_around = pages(rng.pick(&[0, 0, 2, 4, 16]));
+    config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
+    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(pages(2));
+    config
+}
+
+/// A third of all worlds are calm; the others each have their own weather.
+fn schedule(rng: &mut Rng) -> Tricks {
+    if rng.chance(333) {
+        return Tricks { slow: 200, signal: 50, duplicate: 50, ..Tricks::default() };
+    }
+    let mut often = |most: &[u32]| rng.pick(most);
+    Tricks {
+        install_odd: often(&[0, 30, 150]),
+        slow: often(&[0, 100, 400]),
+        copy_fails: often(&[0, 50, 200]),
+        punch_refused: often(&[0, 50, 200]),
+        fill_fails: often(&[0, 0, 50, 200]),
+        signal: often(&[0, 100, 300]),
+        duplicate: often(&[0, 100, 300]),
+        death: often(&[0, 20, 60]),
+        rude_unmap: often(&[0, 20, 60]),
+        client_punch: often(&[0, 0, 200]),
+    }
+}

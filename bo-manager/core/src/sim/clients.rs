@@ -1,0 +1,258 @@
+//! Clients: processes with threads that load, store, fault and die.
+
+use bo_units::{ClientId, MappingId, ObjectId, PageIndex};
+
+use crate::{Access, Fault, Heard};
+
+use super::kernel::{Accessed, Aim, Doing, ThreadState};
+use super::{PROCESSES, Plant, Sim};
+
+/// One process, from its first life to its last.
+#[derive(Debug, Default)]
+pub(crate) struct Process {
+    /// `None`: not connected.
+    pub(crate) client: Option<ClientId>,
+    /// Dead, and the shell has yet to notice.
+    pub(crate) dead: bool,
+    pub(crate) handles: Vec<(ObjectId, Access)>,
+    pub(crate) maps: Vec<Mapped>,
+}
+
+/// How far a mapping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its client waits for the answer.
+    Attaching,
+    Usable,
+    /// Its client has asked to detach it.
+    Closing,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapped {
+    pub(crate) vma: u32,
+    pub(crate) mapping: MappingId,
+    pub(crate) object: ObjectId,
+    pub(crate) access: Access,
+    pub(crate) stage: Stage,
+}
+
+/// A fault that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Event {
+    vma: u32,
+    page: usize,
+    fault: Fault,
+}
+
+impl Sim {
+    /// One thread runs for a while.
+    pub(crate) fn step_thread(&mut self) {
+        let number = self.rng.below(self.shell.kernel.threads.len());
+        self.run_thread(number);
+        while self.rng.chance(700) {
+            self.run_thread(number);
+        }
+    }
+
+    /// One thread goes on, or begins something.
+    fn run_thread(&mut self, number: usize) {
+        match self.shell.kernel.threads[number].state {
+            ThreadState::Idle if !self.closing => self.begin_access(number),
+            ThreadState::Idle | ThreadState::Blocked { .. } => {}
+            ThreadState::Trying(aim) => self.try_access(number, aim),
+            ThreadState::Faulting(aim, kind) => {
+                let state = match self.shell.kernel.sleeps(&aim, kind) {
+                    true => ThreadState::Blocked { aim, kind, read: false },
+                    false => ThreadState::Trying(aim),
+                };
+                self.shell.kernel.threads[number].state = state;
+            }
+        }
+    }
+
+    fn begin_access(&mut self, number: usize) {
+        let process = &self.processes[self.shell.kernel.threads[number].process];
+        let usable = |map: &&Mapped| map.stage == Stage::Usable;
+        let usable: Vec<Mapped> = process.maps.iter().filter(usable).copied().collect();
+        if usable.is_empty() {
+            return;
+        }
+        let map = self.rng.pick(&usable);
+        let Some(vma) = self.shell.kernel.vmas.get(&map.vma) else { return };
+        let pages = vma.pages();
+        // Some accesses go where the others go: the first pages.
+        let width = if self.rng.chance(300) { pages.len().min(4) } else { pages.len() };
+        let page = pages.start + self.rng.below(width);
+        let stores = map.access == Access::ReadWrite && self.rng.chance(450);
+        let doing = match stores {
+            true => {
+                self.stored_ever += 1;
+                // Zero is a value, too.
+                Doing::Store(if self.rng.chance(100) { 0 } else { self.stored_ever })
+            }
+            false => Doing::Load,
+        };
+        let aim = Aim { vma: map.vma, page, word: self.rng.below(2), doing };
+        self.shell.kernel.threads[number].state = ThreadState::Trying(aim);
+    }
+
+    pub(crate) fn try_access(&mut self, number: usize, aim: Aim) {
+        let object = self.shell.kernel.vmas.get(&aim.vma).map(|vma| vma.object);
+        let state = match (self.shell.kernel.access(&aim), object) {
+            (Accessed::Loaded(value), Some(object)) => {
+                self.oracle.loaded(object, aim.page, aim.word, value);
+                ThreadState::Idle
+            }
+            (Accessed::Stored, Some(object)) => {
+                let Doing::Store(value) = aim.doing else { unreachable!("a load stored") };
+                self.oracle.stored(object, aim.page, aim.word, value);
+                ThreadState::Idle
+            }
+            (Accessed::Faults(kind), _) => ThreadState::Faulting(aim, kind),
+            (Accessed::Sigbus, _) => {
+                self.shell.sigbus += 1;
+                ThreadState::Idle
+            }
+            (Accessed::Segv, _) => ThreadState::Idle,
+            (Accessed::Loaded(_) | Accessed::Stored, None) => unreachable!("no mapping, no access"),
+        };
+        self.shell.kernel.threads[number].state = state;
+    }
+
+    /// A reader takes one event from the queue of some process.
+    pub(crate) fn step_reader(&mut self) {
+        self.read_event();
+        if self.rng.chance(600) {
+            self.step_hearing();
+        }
+    }
+
+    fn read_event(&mut self) {
+        let kernel = &mut self.shell.kernel;
+        let unread = |state: ThreadState| matches!(state, ThreadState::Blocked { read: false, .. });
+        let waiting: Vec<usize> =
+            (0..kernel.threads.len()).filter(|at| unread(kernel.threads[*at].state)).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let number = self.rng.pick(&waiting);
+        let ThreadState::Blocked { aim, kind, read } = &mut kernel.threads[number].state else {
+            unreachable!("it was looked up above")
+        };
+        *read = true;
+        let (aim, kind) = (*aim, *kind);
+        let mapping = self.shell.mappings.iter().find(|(_, vma)| **vma == aim.vma);
+        let Some((mapping, _)) = mapping else {
+            // Detached, and not yet unmapped.
+            self.shell.kernel.wake(aim.vma, aim.page..aim.page + 1);
+            return;
+        };
+        let object = self.shell.kernel.vmas[&aim.vma].object;
+        let index = u32::try_from(aim.page / self.shell.ratio(object)).expect("objects are small");
+        let write = matches!(aim.doing, Doing::Store(_));
+        let fault = Fault { mapping: *mapping, page: PageIndex::new(index), write, kind };
+        let event = Event { vma: aim.vma, page: aim.page, fault };
+        let present = self.shell.kernel.read(object, aim.page).is_some();
+        let drop = match self.shell.plant {
+            Some(Plant::DropPresentFaults) => present && kind == crate::FaultKind::Missing,
+            Some(Plant::DropRepeatedFaults) => self.last_event == Some(event),
+            _ => false,
+        };
+        self.last_event = Some(event);
+        if drop {
+            return;
+        }
+        self.inbox.push(event);
+        if self.rng.chance(self.shell.tricks.duplicate) {
+            self.inbox.push(event);
+        }
+    }
+
+    /// A reader hands one event in; the batch may have been read long ago.
+    pub(crate) fn step_hearing(&mut self) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.inbox.len());
+        let event = self.inbox.swap_remove(number);
+        let now = self.tick();
+        match self.manager.handle_fault(now, event.fault) {
+            Heard::Noted => {}
+            Heard::Unknown => self.shell.kernel.wake(event.vma, event.page..event.page + 1),
+        }
+        self.take_effects(None);
+    }
+
+    /// Something that a host or a client may do at any time.
+    pub(crate) fn step_trick(&mut self) {
+        let tricks = self.shell.tricks;
+        let process = self.rng.below(PROCESSES);
+        if self.rng.chance(tricks.signal) {
+            let number = self.rng.below(self.shell.kernel.threads.len());
+            if let ThreadState::Blocked { aim, .. } = self.shell.kernel.threads[number].state {
+                self.shell.kernel.threads[number].state = ThreadState::Trying(aim);
+            }
+        }
+        if self.rng.chance(tricks.death) {
+            self.die(process);
+        }
+        if self.rng.chance(tricks.rude_unmap) {
+            let maps = &self.processes[process].maps;
+            let usable: Vec<u32> = (maps.iter().filter(|map| map.stage == Stage::Usable))
+                .map(|map| map.vma)
+                .collect();
+            if !usable.is_empty() {
+                let vma = self.rng.pick(&usable);
+                self.shell.kernel.unmap(vma);
+            }
+        }
+        if self.rng.chance(tricks.client_punch) {
+            self.punch_own_page(process);
+        }
+    }
+
+    fn punch_own_page(&mut self, process: usize) {
+        let maps = &self.processes[process].maps;
+        let writable: Vec<Mapped> = (maps.iter())
+            .filter(|map| map.stage == Stage::Usable && map.access == Access::ReadWrite)
+            .copied()
+            .collect();
+        if writable.is_empty() {
+            return;
+        }
+        let map = self.rng.pick(&writable);
+        let Some(vma) = self.shell.kernel.vmas.get(&map.vma) else { return };
+        let pages = vma.pages();
+        let page = pages.start + self.rng.below(pages.len());
+        self.shell.kernel.punch(map.object, page);
+        self.oracle.punched(map.object, page);
+    }
+
+    /// SIGKILL: everything stops at once, and nobody is told.
+    pub(crate) fn die(&mut self, process: usize) {
+        let entry = &mut self.processes[process];
+        if entry.client.is_none() || entry.dead {
+            return;
+        }
+        entry.dead = true;
+        let vmas = self.shell.kernel.vmas.iter().filter(|(_, vma)| vma.process == process);
+        let vmas: Vec<u32> = vmas.map(|(number, _)| *number).collect();
+        for vma in vmas {
+            self.shell.kernel.unmap(vma);
+        }
+        self.obituaries.push_back(process);
+    }
+
+    /// The shell notices that a client is gone.
+    pub(crate) fn step_obituary(&mut self) {
+        let Some(process) = self.obituaries.pop_front() else { return };
+        let entry = std::mem::take(&mut self.processes[process]);
+        let client = entry.client.expect("only clients die");
+        let now = self.tick();
+        for mapping in self.manager.client_gone(now, client) {
+            self.shell.mappings.remove(&mapping);
+        }
+        self.take_effects(None);
+    }
+}

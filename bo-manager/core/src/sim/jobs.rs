@@ -1,0 +1,279 @@
+//! Effects in flight, cut into the steps that the kernel does one by one.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use bo_units::{MappingId, ObjectId, PageRange};
+
+use crate::{Action, Effect, EffectId, Install, InstallEnd, Protection, Slot, Source};
+
+use super::{Plant, Shell};
+
+/// One step. Anything may happen between two of them.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Discard(Slot),
+    Guard { vma: u32, page: usize },
+    /// Into `to` of the store; the page is part of the `of`-th of its run.
+    Copy { object: ObjectId, page: usize, to: u64, of: usize },
+    Write { object: ObjectId, page: usize, from: Option<u64> },
+    /// The host has no frame for the next page.
+    NoFrame { object: ObjectId },
+    /// A mapping cannot be protected, or a page not read.
+    NoCopy,
+    Patch { object: ObjectId, page: usize },
+    Install { vma: u32, page: usize, how: Protection },
+    /// The installation did not go as it should.
+    Odd(InstallEnd),
+    /// After an installation: wakes whoever the kernel did not.
+    WakeRest { vma: u32, pages: Range<usize> },
+    Unprotect { vma: u32, page: usize },
+    Wake { vma: u32, pages: Range<usize> },
+    Poison { vma: u32, page: usize },
+    Punch { object: ObjectId, page: usize },
+    Detached(MappingId),
+    Report,
+}
+
+/// What an effect is, and what came of it so far.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// `written`: pages of the file, and whether they came from the store.
+    Fill { written: Vec<(usize, bool)>, failed: bool },
+    Install,
+    Unprotect,
+    CopyOut { zero: Vec<bool>, failed: bool },
+    Punch { done: bool },
+    Discard,
+    Destroy(ObjectId),
+    /// A new mapping is being protected before its client may use it.
+    Attach { mapping: MappingId, failed: bool },
+    Quiet,
+}
+
+/// How an effect uses a part of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Write,
+    Discard,
+}
+
+/// One effect in flight.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: Option<EffectId>,
+    pub(crate) ops: VecDeque<Op>,
+    pub(crate) kind: Kind,
+    pub(crate) end: InstallEnd,
+    /// An entry was there already: its waiters still sleep.
+    pub(crate) exists: bool,
+    pub(crate) uses: Vec<(Slot, Use)>,
+    /// Its thread was preempted, or runs on a slow machine.
+    pub(crate) slow: bool,
+    /// A request that is answered when all of its effects are carried out.
+    pub(crate) ticket: Option<u32>,
+}
+
+impl Job {
+    pub(crate) fn new(id: Option<EffectId>, kind: Kind) -> Self {
+        let (ops, uses) = (VecDeque::new(), Vec::new());
+        Self { id, ops, kind, end: InstallEnd::Complete, exists: false, uses, slow: false, ticket: None }
+    }
+}
+
+/// Pages of the kernel's size in this run of an object's pages.
+pub(crate) fn pages_of(range: PageRange, ratio: usize) -> Range<usize> {
+    range.first().as_usize() * ratio..range.end().as_usize() * ratio
+}
+
+impl Shell {
+    /// Cuts an effect into steps, and decides which of them will fail.
+    pub(crate) fn plan(&mut self, effect: Effect) -> Job {
+        let mut job = Job::new(effect.id, Kind::Quiet);
+        match effect.action {
+            Action::Fill { object, range, sources, install } => {
+                self.plan_fill(&mut job, object, range, &sources, install);
+            }
+            Action::Install { object, mapping, range, protection } => {
+                job.kind = Kind::Install;
+                let pages = pages_of(range, self.ratio(object));
+                self.plan_install(&mut job, mapping, vec![(pages, protection)]);
+            }
+            Action::Patch { object, mapping, range } => {
+                job.kind = Kind::Install;
+                let pages = pages_of(range, self.ratio(object));
+                job.ops.extend(pages.clone().map(|page| Op::Patch { object, page }));
+                self.plan_install(&mut job, mapping, vec![(pages, Protection::Writable)]);
+            }
+            Action::Unprotect { mapping, range } => {
+                job.kind = Kind::Unprotect;
+                self.plan_each(&mut job, mapping, range, |vma, page| Op::Unprotect { vma, page });
+            }
+            Action::Wake { mapping, range } => self.plan_wake(&mut job, mapping, range),
+            Action::Poison { mapping, range } => {
+                self.plan_each(&mut job, mapping, range, |vma, page| Op::Poison { vma, page });
+            }
+            Action::CopyOut { object, range, slots, guards, discard } => {
+                self.plan_copy(&mut job, object, range, &slots, &guards, &discard);
+            }
+            Action::Punch { object, runs } => self.plan_punch(&mut job, object, &runs),
+            Action::Discard { slots } => {
+                job.kind = Kind::Discard;
+                self.plan_discard(&mut job, &slots);
+            }
+            Action::Detached { mapping } => job.ops.push_back(Op::Detached(mapping)),
+            Action::Destroy { object } => {
+                job.kind = Kind::Destroy(object);
+                let pages = 0..self.kernel.file_pages(object);
+                job.ops.extend(pages.map(|page| Op::Punch { object, page }));
+            }
+        }
+        job.ops.push_back(Op::Report);
+        job
+    }
+
+    fn plan_fill(
+        &mut self,
+        job: &mut Job,
+        object: ObjectId,
+        range: PageRange,
+        sources: &[Source],
+        install: Option<Install>,
+    ) {
+        job.kind = Kind::Fill { written: Vec::new(), failed: false };
+        let ratio = self.ratio(object);
+        assert_eq!(sources.len(), range.count().as_usize(), "a source for each page");
+        for (index, source) in range.iter().zip(sources) {
+            for part in 0..ratio {
+                let from = match source {
+                    Source::Zero => None,
+                    Source::Stored(slot) => Some(slot.offset + part as u64 * 4096),
+                };
+                let page = index.as_usize() * ratio + part;
+                job.ops.push_back(Op::Write { object, page, from });
+            }
+            if let Source::Stored(slot) = source {
+                job.uses.push((*slot, Use::Read));
+            }
+        }
+        if self.rng.chance(self.tricks.fill_fails) {
+            let at = self.rng.below(job.ops.len());
+            job.ops.insert(at, Op::NoFrame { object });
+        }
+        let Some(install) = install else { return };
+        let runs = install.runs.iter().map(|(run, how)| (pages_of(*run, ratio), *how)).collect();
+        self.plan_install(job, install.mapping, runs);
+    }
+
+    fn plan_install(
+        &mut self,
+        job: &mut Job,
+        mapping: MappingId,
+        runs: Vec<(Range<usize>, Protection)>,
+    ) {
+        let Some(vma) = self.mappings.get(&mapping).copied() else {
+            job.ops.push_back(Op::Odd(InstallEnd::Gone));
+            return;
+        };
+        let all = runs[0].0.start..runs[runs.len() - 1].0.end;
+        if self.rng.chance(self.tricks.install_odd) {
+            let ends = [InstallEnd::NotMapped, InstallEnd::Gone, InstallEnd::Absent];
+            job.ops.push_back(Op::Odd(self.rng.pick(&ends)));
+            job.ops.push_back(Op::Wake { vma, pages: all });
+            return;
+        }
+        for (pages, how) in runs {
+            let how = match self.plant {
+                Some(Plant::IgnoreProtection) => Protection::Writable,
+                _ => how,
+            };
+            job.ops.extend(pages.map(|page| Op::Install { vma, page, how }));
+        }
+        job.ops.push_back(Op::WakeRest { vma, pages: all });
+    }
+
+    fn plan_each(
+        &mut self,
+        job: &mut Job,
+        mapping: MappingId,
+        range: PageRange,
+        op: impl Fn(u32, usize) -> Op,
+    ) {
+        let Some(vma) = self.mappings.get(&mapping).copied() else { return };
+        let Some(ratio) = self.ratio_of_vma(vma) else { return };
+        // The kernel's mappings are changing: only a wake gets through.
+        if matches!(job.kind, Kind::Unprotect) && self.rng.chance(self.tricks.install_odd) {
+            job.ops.push_back(Op::Wake { vma, pages: pages_of(range, ratio) });
+            return;
+        }
+        job.ops.extend(pages_of(range, ratio).map(|page| op(vma, page)));
+    }
+
+    fn plan_wake(&mut self, job: &mut Job, mapping: MappingId, range: PageRange) {
+        let Some(vma) = self.mappings.get(&mapping).copied() else { return };
+        let Some(ratio) = self.ratio_of_vma(vma) else { return };
+        job.ops.push_back(Op::Wake { vma, pages: pages_of(range, ratio) });
+    }
+
+    fn plan_copy(
+        &mut self,
+        job: &mut Job,
+        object: ObjectId,
+        range: PageRange,
+        slots: &[Slot],
+        guards: &[MappingId],
+        discard: &[Slot],
+    ) {
+        let ratio = self.ratio(object);
+        let pages = pages_of(range, ratio);
+        job.kind = Kind::CopyOut { zero: vec![true; slots.len()], failed: false };
+        self.plan_discard(job, discard);
+        let discards = std::mem::take(&mut job.ops);
+        let mut protects = VecDeque::new();
+        let skipped = usize::from(self.plant == Some(Plant::SkipOneGuard));
+        for mapping in guards.iter().skip(skipped) {
+            let Some(vma) = self.mappings.get(mapping).copied() else { continue };
+            let Some(entry) = self.kernel.vmas.get(&vma) else { continue };
+            let inside = pages.clone().filter(|page| entry.pages().contains(page));
+            protects.extend(inside.map(|page| Op::Guard { vma, page }));
+        }
+        let mut copies = VecDeque::new();
+        for (of, (index, slot)) in range.iter().zip(slots).enumerate() {
+            job.uses.push((*slot, Use::Write));
+            for part in 0..ratio {
+                let page = index.as_usize() * ratio + part;
+                let to = slot.offset + part as u64 * 4096;
+                copies.push_back(Op::Copy { object, page, to, of });
+            }
+        }
+        let order = match self.plant {
+            Some(Plant::GuardAfterCopy) => [discards, copies, protects],
+            Some(Plant::DiscardLate) => [protects, copies, discards],
+            _ => [discards, protects, copies],
+        };
+        let first = order[0].len();
+        job.ops = order.into_iter().flatten().collect();
+        if self.rng.chance(self.tricks.copy_fails) {
+            let at = first + self.rng.below(job.ops.len() - first + 1);
+            job.ops.insert(at, Op::NoCopy);
+        }
+    }
+
+    fn plan_punch(&mut self, job: &mut Job, object: ObjectId, runs: &[PageRange]) {
+        let done = !self.rng.chance(self.tricks.punch_refused);
+        job.kind = Kind::Punch { done };
+        let ratio = self.ratio(object);
+        if done {
+            let pages = runs.iter().flat_map(|run| pages_of(*run, ratio));
+            job.ops.extend(pages.map(|page| Op::Punch { object, page }));
+        }
+    }
+
+    fn plan_discard(&mut self, job: &mut Job, slots: &[Slot]) {
+        for slot in slots {
+            job.uses.push((*slot, Use::Discard));
+            job.ops.push_back(Op::Discard(*slot));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What happened so far, in plain counters. Every one is exported; none is ever reset.
+
+use serde::Serialize;
+
+/// Counters of the whole manager, since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Faults by a load on a page that was not there.
+    pub faults_read: u64,
+    /// Faults by a store on a page that was not there.
+    pub faults_write: u64,
+    /// Faults by a store on a page that was write-protected.
+    pub faults_protect: u64,
+    /// Faults answered: the page is there, run the instruction again.
+    pub verdicts_refault: u64,
+    /// Faults answered with SIGBUS: the contents are lost or the object is gone.
+    pub verdicts_sigbus: u64,
+    /// Faults answered with SIGBUS because the host had no frame.
+    pub verdicts_oom: u64,
+    /// Faults whose client or mapping went before the answer.
+    pub verdicts_gone: u64,
+    /// Faults that met a page already on its way in or out, and were answered with it.
+    pub faults_coalesced: u64,
+    /// Faults on a page that was present after all.
+    pub faults_present: u64,
+    /// Faults that had to wait for room in the pool.
+    pub faults_starved: u64,
+    /// Demand fills of a page that had been evicted before.
+    pub refaults: u64,
+    /// Pages filled with zeros, without a copy.
+    pub fills_zero_pages: u64,
+    /// Pages filled from the store.
+    pub fills_stored_pages: u64,
+    /// Bytes of both.
+    pub filled_bytes: u64,
+    /// Pages among them that nobody had asked for: neighbours of a fault.
+    pub fills_around_pages: u64,
+    /// Pages among them brought in by request.
+    pub fills_prefetch_pages: u64,
+    /// Fills for which the host had no frame.
+    pub fills_failed: u64,
+    /// Pages evicted by copying them to the store.
+    pub evictions_copied: u64,
+    /// Pages evicted without a copy: the store's was still valid.
+    pub evictions_clean: u64,
+    /// Pages evicted that were found to hold zeros only, and took no room.
+    pub evictions_zero: u64,
+    /// Pages evicted ahead of need.
+    pub evictions_background: u64,
+    /// Pages evicted because a fault or a prefetch waited for room.
+    pub evictions_direct: u64,
+    /// Bytes of pages evicted.
+    pub evicted_bytes: u64,
+    /// Bytes of those evicted ahead of need.
+    pub evicted_background_bytes: u64,
+    /// Pages that a write called back before they were gone.
+    pub evictions_rescued: u64,
+    /// Pages that stayed because a mapping could not be protected, or a page not read or punched.
+    pub evictions_failed: u64,
+    /// Store copies given up early, to make room for others.
+    pub copies_dropped: u64,
+    /// Holes that a client had punched into a page that was in use, filled with zeros.
+    pub holes_patched: u64,
+    /// Answers to a range that the client had unmapped.
+    pub answers_unmapped: u64,
+    /// Objects made.
+    pub allocations: u64,
+    /// Bytes of them.
+    pub allocated_bytes: u64,
+    /// Objects freed.
+    pub frees: u64,
+    /// Clients that came.
+    pub connects: u64,
+    /// Clients that went.
+    pub disconnects: u64,
+}
+
+/// What is, rather than what was. In bytes where it says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Gauges {
+    /// The pool's size in bytes.
+    pub vram_capacity_bytes: u64,
+    /// Bytes of frames in use.
+    pub vram_used_bytes: u64,
+    /// The most that ever was.
+    pub vram_peak_bytes: u64,
+    /// Bytes of frames that are being evicted.
+    pub vram_evicting_bytes: u64,
+    /// The size of the store and the RAM-placed objects together, in bytes.
+    pub ram_capacity_bytes: u64,
+    /// Bytes in the store and present in RAM-placed objects.
+    pub ram_used_bytes: u64,
+    /// The most that ever was.
+    pub ram_peak_bytes: u64,
+    /// Bytes in the store that hold a page.
+    pub store_held_bytes: u64,
+    /// Bytes present in the store's file: held, and kept for the next eviction.
+    pub store_present_bytes: u64,
+    /// Bytes present in RAM-placed objects.
+    pub ram_placed_bytes: u64,
+    /// Bytes promised to RAM-placed objects.
+    pub ram_reserved_bytes: u64,
+    /// Bytes of all VRAM-placed objects.
+    pub committed_bytes: u64,
+    /// The most that could be committed now.
+    pub commit_limit_bytes: u64,
+    /// Live clients.
+    pub clients: u64,
+    /// Live objects.
+    pub objects: u64,
+    /// Live mappings.
+    pub mappings: u64,
+    /// Runs of pages on their way in or out.
+    pub moves: u64,
+    /// Faults and prefetches that wait for room.
+    pub starved: u64,
+}
+
+/// Counters of one object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ObjectStats {
+    /// Faults on its pages.
+    pub faults: u64,
+    /// Those that brought back a page evicted before.
+    pub refaults: u64,
+    /// Pages evicted.
+    pub evictions: u64,
+}
+
+/// Counters of one client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ClientStats {
+    /// Its faults.
+    pub faults: u64,
+    /// Those that brought back a page evicted before.
+    pub refaults: u64,
+}
