@@ -1,0 +1,67 @@
+//! What the shell counts itself: what never reaches the core.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A counter that any thread may raise.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of the shell, since its start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Reads of a userfaultfd that gave at least one fault.
+    pub(crate) fault_reads: Counter,
+    /// Wake-ups of a reader that found nothing: another was faster.
+    pub(crate) fault_reads_empty: Counter,
+    /// Faults outside every mapping, woken.
+    pub(crate) faults_stray: Counter,
+    /// Faults of processes that were sent away or left their mappings behind, given SIGBUS.
+    pub(crate) faults_revoked: Counter,
+    /// Events other than faults.
+    pub(crate) events_foreign: Counter,
+    /// Calls to the kernel that failed in a way no healthy host shows.
+    pub(crate) host_failures: Counter,
+    /// Messages that broke the protocol, by kind.
+    pub(crate) protocol_malformed: Counter,
+    /// Messages out of turn, or with the wrong descriptors.
+    pub(crate) protocol_misuse: Counter,
+    /// Connections that did not finish their handshake.
+    pub(crate) protocol_handshake: Counter,
+    /// Requests refused, by cause. See [`REFUSAL_CAUSES`].
+    pub(crate) refusals: [Counter; REFUSAL_CAUSES.len()],
+    /// Requests served.
+    pub(crate) requests: Counter,
+}
+
+/// The causes of refusals, as the metric's label shows them.
+pub(crate) const REFUSAL_CAUSES: [&str; 12] = [
+    "never_fits",
+    "out_of_memory",
+    "page_too_large",
+    "gone",
+    "read_only",
+    "limit",
+    "draining",
+    "invalid",
+    "unsupported",
+    "host",
+    "descriptors",
+    "overlap",
+];
+
+impl Counters {
+    pub(crate) fn refused(&self, cause: &str) {
+        let at = REFUSAL_CAUSES.iter().position(|known| *known == cause);
+        self.refusals[at.expect("every cause is in the list")].add(1);
+    }
+}

@@ -1,0 +1,283 @@
+//! Start and stop, in order.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, bail};
+use bo_core::Manager;
+use bo_sys::socket;
+use bo_sys::store::StoreFile;
+use bo_sys::uffd::{Availability, Probe, UffdDevice, probe};
+use bo_wire::UffdSource;
+use prometheus::Registry;
+use rustix::process::{Resource, Rlimit};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, UserModeOnly};
+use crate::faults::{self, Readers};
+use crate::http::{self, Site};
+use crate::limits::{DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, HANDSHAKES_MAX};
+use crate::reclaim;
+use crate::session::Connection;
+use crate::shell::{Parts, Shell};
+use crate::timings::Timings;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// Threads for sockets and HTTP. Requests are rare; faults have threads of their own.
+const CONTROL_THREADS: usize = 2;
+
+/// A running daemon. Dropping it stops it.
+#[derive(Debug)]
+pub struct Daemon {
+    shell: Arc<Shell>,
+    socket: PathBuf,
+    http: Option<SocketAddr>,
+    lacks: Vec<String>,
+    ready: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl Daemon {
+    /// Starts serving, and returns when clients can connect.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration makes no sense, the host lacks something, or an address is taken. The
+    /// message says what to do. Nothing is left behind.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        config.check()?;
+        let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
+        let mut core = config.core();
+        core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
+        let core = Manager::new(core);
+        let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
+            .context("cannot make the store")?;
+        let threads = fault_threads(config.fault_threads)?;
+        let readers = Readers::new(threads).context("cannot make the fault readers")?;
+        let registry = Registry::new();
+        let timings = Timings::new(&registry);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("bo-control")
+            .enable_all()
+            .build()
+            .context("cannot start the control threads")?;
+        let web = config.http.map(|address| runtime.block_on(http::bind(address))).transpose()?;
+        let (path, mode) = (config.socket.clone(), config.socket_mode);
+        let listener = socket::listen(&path, BACKLOG, mode).with_context(|| {
+            format!(
+                "cannot listen on {}: choose another --socket, or stop the daemon that is there",
+                path.display()
+            )
+        })?;
+        let parts = Parts { config, core, store, readers, timings, device, uffd_source };
+        let shell = Arc::new(Shell::new(parts));
+        let mut daemon = Self {
+            shell: Arc::clone(&shell),
+            socket: path,
+            http: web.as_ref().map(|(_, address)| *address),
+            lacks,
+            ready: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
+            runtime: Some(runtime),
+        };
+        daemon.spawn(listener, web, registry)?;
+        daemon.ready.store(true, Ordering::Release);
+        Ok(daemon)
+    }
+
+    fn spawn(
+        &mut self,
+        listener: OwnedFd,
+        web: Option<(tokio::net::TcpListener, SocketAddr)>,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
+        let shell = &self.shell;
+        self.threads = faults::start(shell).context("cannot start the fault readers")?;
+        let reclaimer = reclaim::start(Arc::clone(shell)).context("cannot start the reclaimer")?;
+        self.threads.push(reclaimer);
+        let runtime = self.runtime.as_ref().context("the daemon has been stopped")?;
+        let exported = http::metrics::Exported::new(Arc::clone(shell));
+        registry.register(Box::new(exported)).context("cannot register the metrics")?;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process)).context("cannot register the metrics")?;
+        if let Some((listener, _)) = web {
+            let site = Site { shell: Arc::clone(shell), registry, ready: Arc::clone(&self.ready) };
+            runtime.spawn(http::serve(listener, site));
+        }
+        socket::set_nonblocking(&listener, true).context("cannot listen")?;
+        let _guard = runtime.enter();
+        let listener = crate::ready::watch(listener).context("cannot listen")?;
+        runtime.spawn(accept(listener, Arc::clone(shell)));
+        Ok(())
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn socket_path(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where HTTP is served; `None` if it is not.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// What this host lacks, and what to do about it. Empty on a good one.
+    #[must_use]
+    pub fn lacks(&self) -> &[String] {
+        &self.lacks
+    }
+
+    /// How many threads read faults.
+    #[must_use]
+    pub fn fault_threads(&self) -> usize {
+        // The last one is the reclaimer.
+        self.threads.len().saturating_sub(1)
+    }
+
+    /// Bytes that are really present in the files of all objects and of the store: what the
+    /// kernel counts, for comparison with the books.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not say.
+    pub fn populated_bytes(&self) -> std::io::Result<(u64, u64)> {
+        let objects: Vec<_> = self.shell.objects.iter().map(|each| Arc::clone(&each)).collect();
+        let mut present = 0;
+        for object in objects {
+            present += object.file.populated_bytes()?;
+        }
+        Ok((present, self.shell.store.populated_bytes()?))
+    }
+
+    /// Stops in order: refuses new work, serves whoever is blocked, and leaves every client with
+    /// its present pages, and a clear error or SIGBUS for the rest.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        self.ready.store(false, Ordering::Release);
+        // Before the connections break: their clients are served until then.
+        crate::stop::wind_down(&self.shell);
+        runtime.shutdown_background();
+        self.shell.readers.stop();
+        self.shell.bell.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread had panicked");
+            }
+        }
+        // Gone already if somebody cleaned up.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// Takes connections, a bounded number of them without a handshake.
+async fn accept(listener: AsyncFd<OwnedFd>, shell: Arc<Shell>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Ok(mut ready) = listener.readable().await else { return };
+        let accepted = match ready.try_io(|listener| socket::accept(listener.get_ref())) {
+            Ok(accepted) => accepted,
+            Err(_would_block) => continue,
+        };
+        let shell = Arc::clone(&shell);
+        let failed = |error| shell.host_failed("accept a connection", &error);
+        match accepted {
+            Ok(socket) => match Connection::new(Arc::clone(&shell), socket) {
+                Ok(connection) => drop(tokio::spawn(connection.serve(permit))),
+                Err(error) if error.raw_os_error() == Some(3) => {} // It is gone already.
+                Err(error) => failed(error),
+            },
+            Err(error) => {
+                failed(error);
+                // Out of descriptors, most likely. Others may free some.
+                tokio::time::sleep(crate::limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How clients get their userfaultfd, and what this host lacks.
+fn choose_uffd(
+    probe: &Probe,
+    fallback: UserModeOnly,
+) -> anyhow::Result<(UffdSource, Option<UffdDevice>, Vec<String>)> {
+    let missing = probe.features.missing();
+    if !missing.is_empty() {
+        bail!(
+            "this kernel's userfaultfd lacks features that are needed ({missing}): \
+             Linux 6.6 or later is required"
+        );
+    }
+    if probe.device == Availability::Available {
+        let device = UffdDevice::open().context("cannot open /dev/userfaultfd")?;
+        return Ok((UffdSource::Device, Some(device), Vec::new()));
+    }
+    let mend = "run the daemon as root, or give its group access to /dev/userfaultfd \
+                (chgrp GROUP /dev/userfaultfd && chmod 0660 /dev/userfaultfd, or the same as a \
+                udev rule), or set the sysctl vm.unprivileged_userfaultfd=1";
+    if probe.syscall == Availability::Available {
+        let lack = format!(
+            "/dev/userfaultfd cannot be used: clients make their userfaultfd themselves, which \
+             fails for users without the privilege; to mend it, {mend}"
+        );
+        return Ok((UffdSource::Syscall, None, vec![lack]));
+    }
+    if probe.user_mode_only == Availability::Available && fallback == UserModeOnly::Accept {
+        let lack = format!(
+            "no full userfaultfd: system calls on evicted memory fail with EFAULT, plain loads \
+             and stores work; to mend it, {mend}"
+        );
+        return Ok((UffdSource::UserModeOnly, None, vec![lack]));
+    }
+    bail!(
+        "this process cannot make a full userfaultfd: {mend}. With --user-mode-only it starts all \
+         the same, but system calls on evicted memory fail with EFAULT"
+    )
+}
+
+fn fault_threads(wanted: Option<usize>) -> anyhow::Result<usize> {
+    let cpus = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?.len();
+    Ok(wanted.unwrap_or_else(|| cpus.clamp(1, crate::limits::FAULT_THREADS_USUAL_MAX)))
+}
+
+/// Raises the limit on descriptors as far as it goes; says how many objects that allows.
+fn raise_descriptor_limit(objects: u32, lacks: &mut Vec<String>) -> u32 {
+    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
+    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let limit = match raised {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    let Some(limit) = limit else { return objects };
+    let spare = limit.saturating_sub(DESCRIPTORS_RESERVED + 16 * DESCRIPTORS_PER_CLIENT);
+    let possible = u32::try_from(spare).unwrap_or(u32::MAX).max(1);
+    if possible < objects {
+        lacks.push(format!(
+            "the limit of {limit} open descriptors allows about {possible} objects instead of \
+             {objects}: raise it with ulimit -n or LimitNOFILE="
+        ));
+    }
+    possible.min(objects)
+}

@@ -1,0 +1,244 @@
+//! The threads that read faults, decide, and answer them.
+//!
+//! One is pinned to each allowed CPU, each waits on every userfaultfd, and no wake-up is exclusive:
+//! so the one on the faulting thread's own CPU gets there first, which is several times faster
+//! than a thread that must be woken on another (ARCHITECTURE.md has the figures). The others find
+//! nothing and go back to sleep.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bo_core::{Fault, FaultKind, Heard};
+use bo_sys::range::AddressRange;
+use bo_sys::uffd::{self, EventBuffer, FaultEvent, Uffd};
+use bo_units::ClientId;
+use rustix::event::{EventfdFlags, epoll};
+use smallvec::SmallVec;
+
+use crate::limits::{FAULT_EVENTS_MAX, READY_MAX};
+use crate::shell::Shell;
+use crate::tables::Session;
+
+/// No client has this number: generations begin at one and slots below 2^32 - 1.
+const STOP: u64 = u64::MAX;
+
+const KERNEL_PAGE: u64 = bo_sys::KERNEL_PAGE_BYTES;
+
+/// What the readers wait on.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    /// One for each thread.
+    epolls: Vec<OwnedFd>,
+    stop: OwnedFd,
+}
+
+impl Readers {
+    pub(crate) fn new(threads: usize) -> io::Result<Self> {
+        let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let mut epolls = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
+            epolls.push(epoll);
+        }
+        Ok(Self { epolls, stop })
+    }
+
+    /// Lets every reader hear of the faults of this client.
+    pub(crate) fn watch(&self, client: ClientId, uffd: BorrowedFd<'_>) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(client.to_u64());
+        for epoll in &self.epolls {
+            // Level-triggered: what one reader leaves in the queue the next one hears of.
+            epoll::add(epoll, uffd, data, epoll::EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    /// Must be called before our descriptor is closed: the client has a duplicate, which keeps it
+    /// in every epoll.
+    pub(crate) fn unwatch(&self, uffd: BorrowedFd<'_>) {
+        for epoll in &self.epolls {
+            // It may have been added to some of them only.
+            let _ = epoll::delete(epoll, uffd);
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        // The counter of an eventfd does not fill up at one write.
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Starts the readers. They end after [`Readers::stop`].
+pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
+    let cpus = bo_sys::thread::allowed_cpus()?;
+    let threads = shell.readers.epolls.len();
+    (0..threads)
+        .map(|number| {
+            // With more threads than CPUs, pinning would stack them.
+            let cpu = (threads <= cpus.len()).then(|| cpus[number]);
+            let shell = Arc::clone(shell);
+            let name = format!("bo-fault-{number}");
+            std::thread::Builder::new().name(name).spawn(move || {
+                prepare(cpu);
+                Reader::new(&shell).run(shell.readers.epolls[number].as_fd());
+            })
+        })
+        .collect()
+}
+
+fn prepare(cpu: Option<usize>) {
+    if let Err(error) = bo_sys::thread::block_all_signals() {
+        tracing::warn!(%error, "cannot block signals in a fault reader");
+    }
+    if let Some(cpu) = cpu
+        && let Err(error) = bo_sys::thread::pin_to_cpu(cpu)
+    {
+        tracing::warn!(%error, cpu, "cannot pin a fault reader: faults will be slower");
+    }
+}
+
+/// What one thread keeps from fault to fault, so that serving one allocates nothing.
+struct Reader<'shell> {
+    shell: &'shell Shell,
+    buffer: EventBuffer,
+    faults: SmallVec<[(Fault, u64); FAULT_EVENTS_MAX]>,
+}
+
+impl<'shell> Reader<'shell> {
+    fn new(shell: &'shell Shell) -> Self {
+        Self { shell, buffer: EventBuffer::new(FAULT_EVENTS_MAX), faults: SmallVec::new() }
+    }
+
+    fn run(&mut self, epoll: BorrowedFd<'_>) {
+        let mut ready = Vec::with_capacity(READY_MAX);
+        loop {
+            ready.clear();
+            match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    self.shell.host_failed("wait for faults", &error.into());
+                    return;
+                }
+            }
+            for event in &ready {
+                let number = event.data.u64();
+                if number == STOP {
+                    return;
+                }
+                if let Some(session) = self.shell.session(ClientId::from_u64(number)) {
+                    self.serve(&session);
+                }
+            }
+        }
+    }
+
+    /// Reads one batch of events and answers it.
+    fn serve(&mut self, session: &Session) {
+        let Some(uffd) = session.uffd.get() else { return };
+        let count = match uffd.read_events(&mut self.buffer) {
+            Ok(count) => count,
+            Err(error) => {
+                self.shell.host_failed("read faults", &error);
+                return;
+            }
+        };
+        let read = Instant::now();
+        let counters = &self.shell.counters;
+        counters.events_foreign.add(self.buffer.foreign());
+        if count == 0 {
+            counters.fault_reads_empty.add(1);
+            return;
+        }
+        counters.fault_reads.add(1);
+        let mut faults = std::mem::take(&mut self.faults);
+        for event in self.buffer.events() {
+            faults.extend(self.place(session, uffd, event));
+        }
+        if !faults.is_empty() {
+            self.answer(uffd, &faults, read);
+        }
+        faults.clear();
+        self.faults = faults;
+    }
+
+    /// Finds the page of an event. One that has none, or can have none any more, is answered here.
+    fn place(&self, session: &Session, uffd: &Uffd, event: FaultEvent) -> Option<(Fault, u64)> {
+        if session.is_revoked() || self.shell.is_sealed() {
+            self.shell.counters.faults_revoked.add(1);
+            self.turn_away(uffd, event);
+            return None;
+        }
+        let Some(entry) = session.mapping_at(event.address) else {
+            self.let_retry(uffd, event.address);
+            return None;
+        };
+        let kind = match event.kind {
+            uffd::FaultKind::WriteProtected => FaultKind::WriteProtected,
+            uffd::FaultKind::Missing | uffd::FaultKind::Minor => FaultKind::Missing,
+        };
+        let page = entry.page_at(event.address);
+        let fault = Fault { mapping: entry.id, page, write: event.write, kind };
+        Some((fault, event.address))
+    }
+
+    /// Hands a batch to the core under one lock, and does what it wants.
+    fn answer(&self, uffd: &Uffd, faults: &[(Fault, u64)], read: Instant) {
+        let shell = self.shell;
+        let start = Instant::now();
+        shell.timings.queue.observe((start - read).as_secs_f64());
+        let mut strays: SmallVec<[u64; 4]> = SmallVec::new();
+        let mut wanted = VecDeque::new();
+        let now = shell.now();
+        let mut core = shell.lock();
+        for (fault, address) in faults {
+            match core.handle_fault(now, *fault) {
+                Heard::Noted => {}
+                Heard::Unknown => strays.push(*address),
+            }
+        }
+        shell.collect(core, &mut wanted);
+        shell.timings.decide.observe(start.elapsed().as_secs_f64());
+        for address in strays {
+            self.let_retry(uffd, address);
+        }
+        let direct = Instant::now();
+        let starved = wanted.front().is_some_and(|effect| makes_room(&effect.action));
+        shell.carry_out(wanted);
+        if starved {
+            shell.timings.make_room.observe(direct.elapsed().as_secs_f64());
+        }
+        shell.timings.service.observe(read.elapsed().as_secs_f64());
+    }
+
+    /// A fault in no mapping of ours: the client has unmapped it, or it was never one. The thread
+    /// looks again, and finds out.
+    fn let_retry(&self, uffd: &Uffd, address: u64) {
+        self.shell.counters.faults_stray.add(1);
+        if let Some(page) = page_of(address) {
+            self.shell.note_failure("wake", uffd.wake(page));
+        }
+    }
+
+    /// The contents are gone for this client: SIGBUS, or leave to write what it still sees.
+    fn turn_away(&self, uffd: &Uffd, event: FaultEvent) {
+        let Some(page) = page_of(event.address) else { return };
+        match event.kind {
+            // Wakes as well. Nothing is evicted on this client's behalf any more.
+            uffd::FaultKind::WriteProtected => drop(uffd.unprotect(page)),
+            uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison(uffd, page),
+        }
+    }
+}
+
+fn page_of(address: u64) -> Option<AddressRange> {
+    AddressRange::new(address & !(KERNEL_PAGE - 1), KERNEL_PAGE)
+}
+
+fn makes_room(action: &bo_core::Action) -> bool {
+    matches!(action, bo_core::Action::CopyOut { .. } | bo_core::Action::Punch { .. })
+}

@@ -1,0 +1,306 @@
+//! Every number of the core and the shell, with its name, unit and help line, in one place.
+//!
+//! Nothing is counted here. A scrape takes the counters under the core's lock, once, and gives
+//! them names; the structs are taken apart without `..`, so that a new counter does not compile
+//! until it has one.
+
+use std::sync::Arc;
+
+use bo_core::{Gauges, Stats};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::counters::{Counters, REFUSAL_CAUSES};
+use crate::shell::Shell;
+
+/// Gives the registry what the daemon counts.
+pub(crate) struct Exported {
+    shell: Arc<Shell>,
+}
+
+impl Exported {
+    pub(crate) fn new(shell: Arc<Shell>) -> Self {
+        Self { shell }
+    }
+}
+
+impl Collector for Exported {
+    /// None: the families are made anew at each scrape, from tables that cannot disagree.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (stats, gauges) = self.shell.numbers();
+        let mut page = Page::default();
+        page.info();
+        export_faults(&mut page, &stats);
+        export_moves(&mut page, &stats);
+        export_gauges(&mut page, &gauges);
+        export_shell(&mut page, &self.shell.counters);
+        page.families
+    }
+}
+
+/// Families in the making.
+#[derive(Default)]
+struct Page {
+    families: Vec<MetricFamily>,
+}
+
+/// A metric's only label and its value, or none.
+type Label = Option<(&'static str, &'static str)>;
+
+impl Page {
+    fn family(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, u64)]) {
+        let rows = rows.iter().map(|(label, value)| row(*label, kind, *value)).collect();
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(rows);
+        self.families.push(family);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, help, MetricType::COUNTER, &[(None, value)]);
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        rows: &[(&'static str, u64)],
+    ) {
+        let rows: Vec<(Label, u64)> =
+            rows.iter().map(|(value, count)| (Some((label, *value)), *count)).collect();
+        self.family(name, help, MetricType::COUNTER, &rows);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, help, MetricType::GAUGE, &[(None, value)]);
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        rows: &[(&'static str, u64)],
+    ) {
+        let rows: Vec<(Label, u64)> =
+            rows.iter().map(|(value, count)| (Some((label, *value)), *count)).collect();
+        self.family(name, help, MetricType::GAUGE, &rows);
+    }
+
+    fn info(&mut self) {
+        let label = Some(("version", env!("CARGO_PKG_VERSION")));
+        let help = "The version of the daemon; always 1.";
+        self.family("bo_build_info", help, MetricType::GAUGE, &[(label, 1)]);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the format knows doubles only; exact below 2^53")]
+fn row(label: Label, kind: MetricType, value: u64) -> Metric {
+    let labels = label.into_iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    });
+    let mut metric = Metric::from_label(labels.collect());
+    if kind == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value as f64);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value as f64);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+/// The half of the core's counters that is about faults. The other half is named, not left out.
+fn export_faults(page: &mut Page, stats: &Stats) {
+    let kinds = [
+        ("read", stats.faults_read),
+        ("write", stats.faults_write),
+        ("protect", stats.faults_protect),
+    ];
+    page.counters("bo_faults_total", "Faults heard, by what was attempted.", "kind", &kinds);
+    let verdicts = [
+        ("refault", stats.verdicts_refault),
+        ("sigbus", stats.verdicts_sigbus),
+        ("oom", stats.verdicts_oom),
+        ("gone", stats.verdicts_gone),
+    ];
+    let help = "Faults answered, by answer. 'gone': the client or mapping went first.";
+    page.counters("bo_fault_verdicts_total", help, "verdict", &verdicts);
+    let help = "Faults that met a page on its way in or out, and were answered with it.";
+    page.counter("bo_faults_coalesced_total", help, stats.faults_coalesced);
+    let help = "Faults on a page that was present after all.";
+    page.counter("bo_faults_present_total", help, stats.faults_present);
+    let help = "Faults that had to wait for room in the pool.";
+    page.counter("bo_faults_starved_total", help, stats.faults_starved);
+    let help = "Demand fills of a page that had been evicted before.";
+    page.counter("bo_refaults_total", help, stats.refaults);
+}
+
+fn export_moves(page: &mut Page, stats: &Stats) {
+    // No `..`: a counter added to the core must be exported to compile. The first lines are
+    // exported above.
+    let Stats {
+        faults_read: _,
+        faults_write: _,
+        faults_protect: _,
+        verdicts_refault: _,
+        verdicts_sigbus: _,
+        verdicts_oom: _,
+        verdicts_gone: _,
+        faults_coalesced: _,
+        faults_present: _,
+        faults_starved: _,
+        refaults: _,
+        fills_zero_pages,
+        fills_stored_pages,
+        filled_bytes,
+        fills_around_pages,
+        fills_prefetch_pages,
+        fills_failed,
+        evictions_copied,
+        evictions_clean,
+        evictions_zero,
+        evictions_background,
+        evictions_direct,
+        evicted_bytes,
+        evicted_background_bytes,
+        evictions_rescued,
+        evictions_failed,
+        copies_dropped,
+        holes_patched,
+        answers_unmapped,
+        allocations,
+        allocated_bytes,
+        frees,
+        connects,
+        disconnects,
+    } = stats;
+    let sources = [("zero", *fills_zero_pages), ("store", *fills_stored_pages)];
+    page.counters("bo_filled_pages_total", "Pages filled, by source.", "source", &sources);
+    page.counter("bo_filled_bytes_total", "Bytes of pages filled.", *filled_bytes);
+    let extras = [("around", *fills_around_pages), ("prefetch", *fills_prefetch_pages)];
+    let help = "Pages filled that no fault had asked for: neighbours of a fault, or on request.";
+    page.counters("bo_filled_ahead_pages_total", help, "cause", &extras);
+    page.counter("bo_fill_failures_total", "Fills without a frame.", *fills_failed);
+    let reasons = [("background", *evictions_background), ("direct", *evictions_direct)];
+    let help = "Pages evicted, ahead of need or because a fault waited.";
+    page.counters("bo_evictions_total", help, "reason", &reasons);
+    let direct = evicted_bytes - evicted_background_bytes;
+    let reasons = [("background", *evicted_background_bytes), ("direct", direct)];
+    page.counters("bo_evicted_bytes_total", "Bytes of pages evicted.", "reason", &reasons);
+    let ways =
+        [("copied", *evictions_copied), ("clean", *evictions_clean), ("zero", *evictions_zero)];
+    let help = "Pages prepared for eviction: copied, clean already, or found to be all zeros.";
+    page.counters("bo_eviction_pages_total", help, "contents", &ways);
+    let help = "Pages that a write called back before they were gone.";
+    page.counter("bo_evictions_rescued_total", help, *evictions_rescued);
+    let help = "Pages that could not be evicted when they should.";
+    page.counter("bo_eviction_failures_total", help, *evictions_failed);
+    let help = "Store copies of present pages given up to make room.";
+    page.counter("bo_copies_dropped_total", help, *copies_dropped);
+    let help = "Pages into which a client had punched holes, filled with zeros.";
+    page.counter("bo_holes_patched_total", help, *holes_patched);
+    let help = "Answers to a range that the client had unmapped.";
+    page.counter("bo_answers_unmapped_total", help, *answers_unmapped);
+    page.counter("bo_allocations_total", "Objects made.", *allocations);
+    page.counter("bo_allocated_bytes_total", "Bytes of objects made.", *allocated_bytes);
+    page.counter("bo_frees_total", "Objects freed.", *frees);
+    page.counter("bo_connects_total", "Clients that came.", *connects);
+    page.counter("bo_disconnects_total", "Clients that went.", *disconnects);
+}
+
+fn export_gauges(page: &mut Page, gauges: &Gauges) {
+    let Gauges {
+        vram_capacity_bytes,
+        vram_used_bytes,
+        vram_peak_bytes,
+        vram_evicting_bytes,
+        ram_capacity_bytes,
+        ram_used_bytes,
+        ram_peak_bytes,
+        store_held_bytes,
+        store_present_bytes,
+        ram_placed_bytes,
+        ram_reserved_bytes,
+        committed_bytes,
+        commit_limit_bytes,
+        clients,
+        objects,
+        mappings,
+        moves,
+        starved,
+    } = *gauges;
+    let rows = [("vram", vram_capacity_bytes), ("ram", ram_capacity_bytes)];
+    page.gauges("bo_pool_capacity_bytes", "The size of each pool.", "pool", &rows);
+    let rows = [("vram", vram_used_bytes), ("ram", ram_used_bytes)];
+    page.gauges("bo_pool_used_bytes", "Bytes in use in each pool.", "pool", &rows);
+    let rows = [("vram", vram_peak_bytes), ("ram", ram_peak_bytes)];
+    page.gauges("bo_pool_peak_bytes", "The most ever in use.", "pool", &rows);
+    let help = "Bytes of the VRAM pool that are being evicted.";
+    page.gauge("bo_pool_evicting_bytes", help, vram_evicting_bytes);
+    page.gauge("bo_store_held_bytes", "Bytes of pages in the store.", store_held_bytes);
+    let help = "Bytes present in the store: pages, and free slots kept for the next ones.";
+    page.gauge("bo_store_present_bytes", help, store_present_bytes);
+    let help = "Bytes present in RAM-placed objects.";
+    page.gauge("bo_ram_placed_bytes", help, ram_placed_bytes);
+    let help = "Bytes promised to RAM-placed objects.";
+    page.gauge("bo_ram_reserved_bytes", help, ram_reserved_bytes);
+    page.gauge("bo_committed_bytes", "Bytes of all VRAM-placed objects.", committed_bytes);
+    let help = "The most bytes that VRAM-placed objects may have together now.";
+    page.gauge("bo_commit_limit_bytes", help, commit_limit_bytes);
+    page.gauge("bo_clients", "Clients connected.", clients);
+    page.gauge("bo_objects", "Objects alive.", objects);
+    page.gauge("bo_mappings", "Mappings alive.", mappings);
+    page.gauge("bo_moves_in_flight", "Runs of pages on their way in or out.", moves);
+    page.gauge("bo_faults_waiting_for_room", "Fills that wait for room.", starved);
+}
+
+fn export_shell(page: &mut Page, counters: &Counters) {
+    let Counters {
+        fault_reads,
+        fault_reads_empty,
+        faults_stray,
+        faults_revoked,
+        events_foreign,
+        host_failures,
+        protocol_malformed,
+        protocol_misuse,
+        protocol_handshake,
+        refusals,
+        requests,
+    } = counters;
+    let rows = [("events", fault_reads.get()), ("empty", fault_reads_empty.get())];
+    let help = "Reads of userfaultfds; 'empty': another thread was faster.";
+    page.counters("bo_fault_reads_total", help, "result", &rows);
+    let help = "Faults outside every known mapping.";
+    page.counter("bo_faults_stray_total", help, faults_stray.get());
+    let help = "Faults of processes without a connection, given SIGBUS.";
+    page.counter("bo_faults_revoked_total", help, faults_revoked.get());
+    let help = "Events other than page faults.";
+    page.counter("bo_uffd_events_foreign_total", help, events_foreign.get());
+    let help = "System calls that failed as on no healthy host; see the log.";
+    page.counter("bo_host_failures_total", help, host_failures.get());
+    let rows = [
+        ("malformed", protocol_malformed.get()),
+        ("misuse", protocol_misuse.get()),
+        ("handshake", protocol_handshake.get()),
+    ];
+    let help = "Breaches of the protocol, each of which ended a connection.";
+    page.counters("bo_protocol_errors_total", help, "kind", &rows);
+    let rows: Vec<(&'static str, u64)> =
+        REFUSAL_CAUSES.into_iter().zip(refusals.iter().map(|each| each.get())).collect();
+    page.counters("bo_refusals_total", "Requests refused, by cause.", "cause", &rows);
+    page.counter("bo_requests_total", "Requests received.", requests.get());
+}

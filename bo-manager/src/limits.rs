@@ -1,0 +1,44 @@
+//! Every ceiling of the shell, in one place.
+
+use std::time::Duration;
+
+/// Fault events taken from the kernel in one read. UVM serves batches of 256; each event here is
+/// answered by a system call of its own, so a smaller batch keeps the first from waiting long.
+pub(crate) const FAULT_EVENTS_MAX: usize = 64;
+
+/// Userfaultfds looked at after one wait.
+pub(crate) const READY_MAX: usize = 32;
+
+/// A client that has not said hello and handed over its userfaultfd after this long is sent away.
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+
+/// Connections that have not finished their handshake.
+pub(crate) const HANDSHAKES_MAX: usize = 256;
+
+/// How long a stop waits for moves in flight. They take microseconds each.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stop goes on answering faults after every absent page was poisoned: a thread may
+/// have looked at its page table entry just before.
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_millis(50);
+
+/// How often a stop looks whether the work is done.
+pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
+
+/// Descriptors that the daemon keeps for itself: sockets, epolls, HTTP connections, the store.
+pub(crate) const DESCRIPTORS_RESERVED: u64 = 256;
+
+/// Descriptors that one client costs: its socket, its userfaultfd, its pidfd.
+pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 3;
+
+/// Objects and clients listed in one status answer. What is left out is counted there.
+pub(crate) const STATUS_LIST_MAX: usize = 1000;
+
+/// How long a whole HTTP request may take, headers and all.
+pub(crate) const HTTP_MAX: Duration = Duration::from_secs(10);
+
+/// Fault readers, unless the operator chooses. Every fault wakes them all.
+pub(crate) const FAULT_THREADS_USUAL_MAX: usize = 8;
+
+/// How long to wait after a connection could not be accepted for want of descriptors.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

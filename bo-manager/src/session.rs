@@ -1,0 +1,324 @@
+//! One client's connection: its handshake, its requests, and its end.
+//!
+//! A connection is a task; what its requests want done, it does itself. A message that breaks the
+//! protocol ends the connection, and nothing else.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use bo_sys::socket::{self, PeerCredentials, Received};
+use bo_sys::uffd::{AdoptError, Uffd};
+use bo_units::ClientId;
+use bo_wire::{
+    DaemonLost, InvalidKind, MESSAGE_BYTES_MAX, Refusal, Reply, Request, UffdSource,
+    UnsupportedKind,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::limits::HANDSHAKE_MAX;
+use crate::shell::Shell;
+use crate::tables::Session;
+
+mod objects;
+mod ranges;
+mod refusal;
+mod requests;
+
+/// A connection, and the process at its other end.
+pub(crate) struct Connection {
+    shell: Arc<Shell>,
+    socket: AsyncFd<OwnedFd>,
+    process: AsyncFd<OwnedFd>,
+    peer: PeerCredentials,
+}
+
+/// How clients make their userfaultfd, for operators.
+pub(crate) fn uffd_source_name(source: UffdSource) -> &'static str {
+    match source {
+        UffdSource::Device => "device",
+        UffdSource::Syscall => "syscall",
+        UffdSource::UserModeOnly => "user-mode-only",
+    }
+}
+
+/// Why a connection ends, apart from its client hanging up.
+#[derive(Debug)]
+enum End {
+    /// The client closed it, or is gone.
+    Closed,
+    /// The client broke the protocol.
+    Misuse(&'static str),
+    /// The socket failed.
+    Host(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        let closed = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+        if closed.contains(&error.kind()) { Self::Closed } else { Self::Host(error) }
+    }
+}
+
+/// An answer, and the descriptor that goes with it.
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) descriptor: Option<OwnedFd>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, descriptor: None }
+    }
+}
+
+/// A request, and the descriptor that came with it.
+struct Packet {
+    id: u32,
+    request: Request,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Connection {
+    /// Takes over an accepted socket, which may belong to anybody.
+    pub(crate) fn new(shell: Arc<Shell>, socket: OwnedFd) -> io::Result<Self> {
+        socket::set_nonblocking(&socket, true)?;
+        let peer = socket::peer(&socket)?;
+        let process = crate::ready::watch(socket::pidfd_of_peer(&socket)?)?;
+        Ok(Self { shell, socket: crate::ready::watch(socket)?, process, peer })
+    }
+
+    /// Serves it to its end.
+    pub(crate) async fn serve(self, handshake: OwnedSemaphorePermit) {
+        let greeted = tokio::time::timeout(HANDSHAKE_MAX, self.greet()).await;
+        drop(handshake);
+        let session = match greeted {
+            Ok(Ok(session)) => session,
+            Ok(Err(End::Closed)) => return,
+            Ok(Err(end)) => return self.complain(&end),
+            Err(_) => {
+                self.shell.counters.protocol_handshake.add(1);
+                tracing::warn!(pid = self.peer.pid, "a client did not finish its handshake");
+                return;
+            }
+        };
+        let end = tokio::select! {
+            end = self.listen(&session) => end,
+            _ = self.process.readable() => End::Closed,
+        };
+        self.complain(&end);
+        self.bury(&session).await;
+    }
+
+    fn complain(&self, end: &End) {
+        let (pid, uid) = (self.peer.pid, self.peer.uid);
+        match end {
+            End::Closed => {}
+            End::Misuse(what) => tracing::warn!(pid, uid, "a client was sent away: {what}"),
+            End::Host(error) => tracing::error!(pid, uid, %error, "a connection failed"),
+        }
+    }
+
+    /// Hello, welcome, userfaultfd.
+    async fn greet(&self) -> Result<Arc<Session>, End> {
+        let hello = self.receive().await?;
+        let Request::Hello { name, on_lost } = hello.request else {
+            return Err(self.misuse("its first message was no hello"));
+        };
+        let session = match self.admit(name.as_str()) {
+            Ok(session) => session,
+            Err(refusal) => {
+                self.refuse(hello.id, refusal).await?;
+                return Err(End::Closed);
+            }
+        };
+        let attached = self.attach_uffd(hello.id, &session, on_lost).await;
+        if attached.is_err() {
+            self.forget(session.id);
+        }
+        attached.map(|()| session)
+    }
+
+    fn admit(&self, name: &str) -> Result<Arc<Session>, Refusal> {
+        let id = self.shell.decide(|core, _| core.connect(name)).map_err(refusal::of)?;
+        let session = Arc::new(Session::new(id));
+        self.shell.sessions.insert(id, Arc::clone(&session));
+        let (pid, uid) = (self.peer.pid, self.peer.uid);
+        tracing::info!(client = %id, name, pid, uid, "a client has come");
+        Ok(session)
+    }
+
+    async fn attach_uffd(
+        &self,
+        hello: u32,
+        session: &Session,
+        _on_lost: DaemonLost,
+    ) -> Result<(), End> {
+        let shell = &self.shell;
+        let reply = Reply::Welcome {
+            client: session.id.to_u64(),
+            uffd: shell.uffd_source,
+            vram_bytes: shell.config.vram.get(),
+            ram_bytes: shell.config.ram.get(),
+            page_bytes_default: shell
+                .page_size
+                .and_then(|page_size| u32::try_from(page_size.bytes()).ok()),
+        };
+        let device = shell.device.as_ref().filter(|_| shell.uffd_source == UffdSource::Device);
+        self.send(hello, &reply, device.map(AsFd::as_fd)).await?;
+        let Packet { id, request: Request::AttachUffd, descriptor: Some(fd) } =
+            self.receive().await?
+        else {
+            return Err(self.misuse("its second message brought no userfaultfd"));
+        };
+        let uffd = match Uffd::adopt(fd) {
+            Ok(uffd) => Arc::new(uffd),
+            Err(error) => {
+                let refusal = self.uffd_refused(error);
+                self.refuse(id, refusal).await?;
+                return Err(End::Closed);
+            }
+        };
+        shell.readers.watch(session.id, uffd.as_fd())?;
+        if session.uffd.set(uffd).is_err() {
+            return Err(self.misuse("it sent two userfaultfds"));
+        }
+        self.send(id, &Reply::Done, None).await
+    }
+
+    fn uffd_refused(&self, error: AdoptError) -> Refusal {
+        match error {
+            AdoptError::NotUserfaultfd | AdoptError::AlreadyInitialised => {
+                Refusal::Invalid(InvalidKind::Descriptor)
+            }
+            AdoptError::FeaturesMissing(missing) => {
+                let what = UnsupportedKind::Uffd { missing: missing.bits() };
+                Refusal::Unsupported { what }
+            }
+            AdoptError::Host(error) => {
+                self.shell.host_failed("take over a userfaultfd", &error);
+                Refusal::Host
+            }
+        }
+    }
+
+    async fn listen(&self, session: &Arc<Session>) -> End {
+        loop {
+            if let Err(end) = self.answer_one(session).await {
+                return end;
+            }
+        }
+    }
+
+    async fn answer_one(&self, session: &Arc<Session>) -> Result<(), End> {
+        let Packet { id, request, descriptor } = self.receive().await?;
+        if matches!(request, Request::Hello { .. } | Request::AttachUffd) {
+            return Err(self.misuse("it introduced itself twice"));
+        }
+        self.shell.counters.requests.add(1);
+        match self.handle(session, request, descriptor).await {
+            Ok(Answer { reply, descriptor }) => {
+                self.send(id, &reply, descriptor.as_ref().map(AsFd::as_fd)).await
+            }
+            Err(refusal) => self.refuse(id, refusal).await,
+        }
+    }
+
+    async fn receive(&self) -> Result<Packet, End> {
+        let mut buffer = [0; MESSAGE_BYTES_MAX + 1];
+        let received = loop {
+            let mut ready = self.socket.readable().await?;
+            match ready.try_io(|socket| socket::receive(socket.get_ref(), &mut buffer)) {
+                Ok(received) => break received?,
+                Err(_would_block) => {}
+            }
+        };
+        let Received { len, mut descriptors, truncated, descriptors_lost } = received;
+        if len == 0 {
+            return Err(End::Closed);
+        }
+        if truncated {
+            return Err(self.malformed("a message was too long"));
+        }
+        if descriptors_lost {
+            self.shell.host_failed("receive a descriptor", &io::Error::from_raw_os_error(24));
+            return Err(End::Misuse("its descriptor could not be received: too many are open"));
+        }
+        let Ok((id, request)) = bo_wire::decode_request(&buffer[..len]) else {
+            return Err(self.malformed("a message could not be read"));
+        };
+        if descriptors.len() != request.descriptors() {
+            return Err(self.misuse("a message brought the wrong number of descriptors"));
+        }
+        Ok(Packet { id, request, descriptor: descriptors.pop() })
+    }
+
+    async fn send(
+        &self,
+        id: u32,
+        reply: &Reply,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), End> {
+        let packet = bo_wire::encode_reply(id, reply);
+        let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
+        loop {
+            // A client that does not read its answers waits here alone, until it is gone.
+            let mut ready = self.socket.writable().await?;
+            match ready.try_io(|socket| socket::send(socket.get_ref(), &packet, &descriptors)) {
+                Ok(sent) => return Ok(sent?),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    async fn refuse(&self, id: u32, refusal: Refusal) -> Result<(), End> {
+        self.shell.counters.refused(refusal::cause(&refusal));
+        tracing::debug!(pid = self.peer.pid, %refusal, "refused");
+        self.send(id, &Reply::Refused(refusal), None).await
+    }
+
+    fn misuse(&self, what: &'static str) -> End {
+        self.shell.counters.protocol_misuse.add(1);
+        End::Misuse(what)
+    }
+
+    fn malformed(&self, what: &'static str) -> End {
+        self.shell.counters.protocol_malformed.add(1);
+        End::Misuse(what)
+    }
+
+    /// Gives back everything that the client held, then waits for its process to end: one that
+    /// lives on may still touch its mappings, and gets SIGBUS rather than zeros or silence.
+    async fn bury(&self, session: &Session) {
+        session.revoke();
+        let shell = &self.shell;
+        let mappings = shell.decide(|core, now| core.client_gone(now, session.id));
+        for mapping in mappings {
+            shell.mappings.remove(&mapping);
+        }
+        tracing::info!(client = %session.id, pid = self.peer.pid, "a client has gone");
+        if let Some(uffd) = session.uffd.get() {
+            // Who waited for a fill that nobody does any more faults again, and is told.
+            let ranges: Vec<_> = session.ranges.read().values().map(|each| each.range).collect();
+            for range in ranges {
+                shell.note_failure("wake", uffd.wake(range));
+            }
+        }
+        if let Err(error) = self.process.readable().await.map(drop) {
+            shell.host_failed("wait for a process", &error);
+        }
+        self.forget(session.id);
+    }
+
+    fn forget(&self, client: ClientId) {
+        let shell = &self.shell;
+        if let Some((_, session)) = shell.sessions.remove(&client) {
+            if let Some(uffd) = session.uffd.get() {
+                shell.readers.unwatch(uffd.as_fd());
+            }
+            // Nothing is left to give back, unless the handshake failed.
+            shell.decide(|core, now| core.client_gone(now, client));
+        }
+    }
+}

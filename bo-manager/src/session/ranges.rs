@@ -1,0 +1,99 @@
+//! Requests about ranges: map, prefetch.
+
+use std::sync::Arc;
+
+use bo_core::Prefetch;
+use bo_sys::range::AddressRange;
+use bo_sys::uffd::RegisterOutcome;
+use bo_units::{ObjectId, PageRange};
+use bo_wire::{Access, InvalidKind, Refusal, Reply};
+
+use crate::session::requests::access_of;
+use crate::session::{Connection, refusal};
+use crate::tables::{MappingEntry, Session};
+
+impl Connection {
+    /// Watches a range of the client's address space, and adds it to the books.
+    ///
+    /// The client has mapped it without access, so that nobody can touch it before this is done.
+    /// One that lies about what is there harms itself: pages only ever come from the object's
+    /// file, and the kernel installs them where that file is mapped or nowhere.
+    pub(super) fn map(
+        &self,
+        session: &Arc<Session>,
+        id: ObjectId,
+        address: u64,
+        range: PageRange,
+        access: Access,
+    ) -> Result<Reply, Refusal> {
+        let range = self.shell.lock().grant(session.id, id, range).map_err(refusal::of)?;
+        let object = self.shell.object(id).ok_or(Refusal::Gone)?;
+        let len = range.count().bytes(object.page_size).get();
+        let addresses = AddressRange::new(address, len);
+        let addresses = addresses.ok_or(Refusal::Invalid(InvalidKind::Address))?;
+        if session.overlaps(addresses) {
+            return Err(Refusal::Invalid(InvalidKind::Overlap));
+        }
+        let uffd = session.uffd.get().ok_or(Refusal::Invalid(InvalidKind::State))?;
+        self.registered(uffd.register(addresses))?;
+        let attached = self.shell.decide(|core, _| {
+            let attached = core.attach(session.id, id, range, access_of(access))?;
+            // In the tables before the lock is released: an eviction may name it right away.
+            let entry = Arc::new(MappingEntry {
+                id: attached.mapping,
+                client: session.id,
+                uffd: Arc::clone(uffd),
+                range: addresses,
+                pages: range,
+                page_size: object.page_size,
+            });
+            session.ranges.write().insert(address, Arc::clone(&entry));
+            self.shell.mappings.insert(entry.id, entry);
+            Ok(attached)
+        });
+        let attached = attached.map_err(refusal::of)?;
+        if !self.shell.guard(attached.mapping, &attached.guard) {
+            let detached =
+                self.shell.decide(|core, now| core.detach(now, session.id, attached.mapping));
+            assert!(detached.is_ok(), "the mapping was made a moment ago for this client");
+            return Err(Refusal::Host);
+        }
+        Ok(Reply::Mapped { mapping: attached.mapping.to_u64() })
+    }
+
+    fn registered(&self, outcome: RegisterOutcome) -> Result<(), Refusal> {
+        match outcome {
+            RegisterOutcome::Registered => Ok(()),
+            RegisterOutcome::NotMapped | RegisterOutcome::NotPermitted => {
+                Err(Refusal::Invalid(InvalidKind::Address))
+            }
+            RegisterOutcome::Busy => Err(Refusal::Invalid(InvalidKind::Overlap)),
+            RegisterOutcome::Gone => Err(Refusal::Gone),
+            RegisterOutcome::Failed(error) => {
+                self.shell.host_failed("watch a range", &error);
+                Err(Refusal::Host)
+            }
+        }
+    }
+
+    /// Brings pages in, run after run, and says how many of the range are present then.
+    pub(super) fn prefetch(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        range: PageRange,
+    ) -> Result<Reply, Refusal> {
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let step = self.shell.decide(|core, now| core.prefetch(now, session.id, id, range));
+            rest = match step.map_err(refusal::of)? {
+                Prefetch::Done => None,
+                Prefetch::Started(next) => {
+                    PageRange::between(next, range.end()).filter(|rest| !rest.is_empty())
+                }
+            };
+        }
+        let resident = self.shell.lock().resident_pages(session.id, id, range);
+        Ok(Reply::Prefetched { resident_pages: resident.map_err(refusal::of)?.get() })
+    }
+}

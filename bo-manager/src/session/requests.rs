@@ -1,0 +1,126 @@
+//! From a request to its handler. What a client names is a claim until the core has granted it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
+use bo_wire::{
+    Access, ClaimedMapping, ClaimedObject, InvalidKind, Placement, Refusal, Reply, Request,
+};
+
+use crate::session::{Answer, Connection};
+use crate::tables::Session;
+
+/// The object that a client says it means. Whether it has it, the core says.
+pub(super) fn claimed(object: ClaimedObject) -> ObjectId {
+    ObjectId::from_u64(object.raw())
+}
+
+/// The pages that a client says it means.
+pub(super) fn pages(first: u32, count: u32) -> Result<PageRange, Refusal> {
+    let range = PageRange::checked_new(PageIndex::new(first), PageCount::new(count));
+    range.ok_or(Refusal::Invalid(InvalidKind::Range))
+}
+
+pub(super) fn access_of(access: Access) -> bo_core::Access {
+    match access {
+        Access::ReadOnly => bo_core::Access::ReadOnly,
+        Access::ReadWrite => bo_core::Access::ReadWrite,
+    }
+}
+
+pub(super) fn placement_of(placement: Placement) -> bo_core::Placement {
+    match placement {
+        Placement::Vram => bo_core::Placement::Vram,
+        Placement::Ram => bo_core::Placement::Ram,
+    }
+}
+
+pub(super) fn placement_shown(placement: bo_core::Placement) -> Placement {
+    match placement {
+        bo_core::Placement::Vram => Placement::Vram,
+        bo_core::Placement::Ram => Placement::Ram,
+    }
+}
+
+impl Connection {
+    /// Handles one request. System calls are made on this thread, which tokio is told of.
+    pub(super) async fn handle(
+        &self,
+        session: &Arc<Session>,
+        request: Request,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<Answer, Refusal> {
+        if let Request::Unmap { mapping } = request {
+            return self.unmap(session, mapping).await.map(Answer::from);
+        }
+        tokio::task::block_in_place(|| self.handle_at_once(session, request, descriptor))
+    }
+
+    fn handle_at_once(
+        &self,
+        session: &Arc<Session>,
+        request: Request,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<Answer, Refusal> {
+        match request {
+            Request::Allocate { bytes, page_bytes, placement, label } => {
+                self.allocate(session, bytes, page_bytes, placement, label.as_str())
+            }
+            Request::Map { object, address, first_page, pages: count, access } => {
+                let range = pages(first_page, count)?;
+                self.map(session, claimed(object), address, range, access).map(Answer::from)
+            }
+            Request::Release { object } => {
+                let object = claimed(object);
+                self.shell
+                    .decide(|core, now| core.release(now, session.id, object))
+                    .map_err(super::refusal::of)?;
+                Ok(Reply::Done.into())
+            }
+            Request::Export { object, access } => self.export(session, claimed(object), access),
+            Request::ImportToken { token, access } => self.import_token(session, token, access),
+            Request::ImportDescriptor { access } => {
+                let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
+                self.import_descriptor(session, &descriptor, access)
+            }
+            Request::Touch { object, first_page, pages: count } => {
+                let range = pages(first_page, count)?;
+                self.shell
+                    .decide(|core, _| core.touch(session.id, claimed(object), range))
+                    .map_err(super::refusal::of)?;
+                Ok(Reply::Done.into())
+            }
+            Request::Prefetch { object, first_page, pages: count } => {
+                let range = pages(first_page, count)?;
+                self.prefetch(session, claimed(object), range).map(Answer::from)
+            }
+            Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
+            Request::Hello { .. } | Request::AttachUffd | Request::Unmap { .. } => {
+                Err(Refusal::Invalid(InvalidKind::State))
+            }
+        }
+    }
+
+    /// Answers when nothing of the mapping is in flight any more, so that the client may use the
+    /// addresses again.
+    async fn unmap(&self, session: &Session, mapping: ClaimedMapping) -> Result<Reply, Refusal> {
+        let mapping = MappingId::from_u64(mapping.raw());
+        let (done, wait) = tokio::sync::oneshot::channel();
+        let detached = tokio::task::block_in_place(|| {
+            self.shell.decide(|core, now| {
+                // Before the core hears of it, since it may be detached in the same breath; and
+                // only if this client may, or its call would answer another's.
+                let known = core.mapping_view(mapping).is_some_and(|it| it.client == session.id);
+                if known {
+                    session.detaching.lock().entry(mapping).or_insert(done);
+                }
+                core.detach(now, session.id, mapping)
+            })
+        });
+        detached.map_err(super::refusal::of)?;
+        // The sender is dropped unused only if the session ends: then nobody reads the answer.
+        let _ = wait.await;
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,165 @@
+//! The core behind its lock, and everything that acts for it.
+//!
+//! A thread that hands something to the core also carries out what the core then wants: nothing
+//! is passed to another thread on the way of a fault. Decisions are made under one short lock,
+//! system calls outside it. No guard of a table is ever held across a call.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bo_core::{Effect, Gauges, Manager, Stats};
+use bo_sys::memfd::FileIdentity;
+use bo_sys::store::StoreFile;
+use bo_sys::uffd::UffdDevice;
+use bo_units::{ClientId, MappingId, ObjectId, PageSize, Tick};
+use bo_wire::{Token, UffdSource};
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::faults::Readers;
+use crate::reclaim::Bell;
+use crate::tables::{MappingEntry, ObjectEntry, Session};
+use crate::timings::Timings;
+
+/// The daemon's state, shared by all its threads.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    core: Mutex<Manager>,
+    pub(crate) objects: DashMap<ObjectId, Arc<ObjectEntry>>,
+    pub(crate) mappings: DashMap<MappingId, Arc<MappingEntry>>,
+    pub(crate) sessions: DashMap<ClientId, Arc<Session>>,
+    pub(crate) tokens: DashMap<Token, (ObjectId, bo_core::Access)>,
+    pub(crate) files: DashMap<FileIdentity, ObjectId>,
+    pub(crate) store: StoreFile,
+    pub(crate) readers: Readers,
+    pub(crate) bell: Bell,
+    pub(crate) timings: Timings,
+    pub(crate) counters: Counters,
+    pub(crate) device: Option<UffdDevice>,
+    pub(crate) uffd_source: UffdSource,
+    pub(crate) page_size: Option<PageSize>,
+    pub(crate) config: Config,
+    /// From here on no page comes back: who needs one gets SIGBUS.
+    sealed: AtomicBool,
+    started: Instant,
+}
+
+/// What a shell is put together from.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) core: Manager,
+    pub(crate) store: StoreFile,
+    pub(crate) readers: Readers,
+    pub(crate) timings: Timings,
+    pub(crate) device: Option<UffdDevice>,
+    pub(crate) uffd_source: UffdSource,
+}
+
+impl Shell {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, core, store, readers, timings, device, uffd_source } = parts;
+        Self {
+            core: Mutex::new(core),
+            objects: DashMap::new(),
+            mappings: DashMap::new(),
+            sessions: DashMap::new(),
+            tokens: DashMap::new(),
+            files: DashMap::new(),
+            store,
+            readers,
+            bell: Bell::default(),
+            timings,
+            counters: Counters::default(),
+            device,
+            uffd_source,
+            page_size: config.page_size,
+            config,
+            sealed: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        Tick::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Lets the core decide, then does what it wants.
+    ///
+    /// `decide` runs under the lock: it must be short, and may use the tables but never wait.
+    pub(crate) fn decide<R>(&self, decide: impl FnOnce(&mut Manager, Tick) -> R) -> R {
+        let now = self.now();
+        let mut wanted = VecDeque::new();
+        let mut core = self.core.lock();
+        let result = decide(&mut core, now);
+        self.collect(core, &mut wanted);
+        self.carry_out(wanted);
+        result
+    }
+
+    /// Takes what the core wants, releases the lock, and rings for reclaim if there is need.
+    pub(crate) fn collect(
+        &self,
+        mut core: parking_lot::MutexGuard<'_, Manager>,
+        wanted: &mut VecDeque<Effect>,
+    ) {
+        while let Some(effect) = core.poll_effect() {
+            wanted.push_back(effect);
+        }
+        let reclaim = core.wants_reclaim();
+        drop(core);
+        if reclaim {
+            self.bell.ring();
+        }
+    }
+
+    /// Does what is wanted, reports it, and does what is then wanted, until nothing is.
+    pub(crate) fn carry_out(&self, mut wanted: VecDeque<Effect>) {
+        while let Some(effect) = wanted.pop_front() {
+            let outcome = self.act(effect.action);
+            if let (Some(id), Some(outcome)) = (effect.id, outcome) {
+                let now = self.now();
+                let mut core = self.core.lock();
+                core.handle_outcome(now, id, outcome);
+                self.collect(core, &mut wanted);
+            }
+        }
+    }
+
+    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, Manager> {
+        self.core.lock()
+    }
+
+    /// Counters and gauges of one instant.
+    pub(crate) fn numbers(&self) -> (Stats, Gauges) {
+        let core = self.core.lock();
+        (core.stats().clone(), core.gauges())
+    }
+
+    pub(crate) fn object(&self, id: ObjectId) -> Option<Arc<ObjectEntry>> {
+        self.objects.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn mapping(&self, id: MappingId) -> Option<Arc<MappingEntry>> {
+        self.mappings.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn session(&self, id: ClientId) -> Option<Arc<Session>> {
+        self.sessions.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn every_session(&self) -> Vec<Arc<Session>> {
+        self.sessions.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+}

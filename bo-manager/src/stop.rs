@@ -1,0 +1,57 @@
+//! An orderly end: nothing is written off, and no client reads zeros.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
+use crate::shell::Shell;
+use crate::tables::Session;
+
+/// Ends the service of faults. New requests are refused by now, and whoever is blocked is served.
+///
+/// What is present stays: each client's own mapping keeps the file. What is not present goes with
+/// this process, so touching it gives SIGBUS from here on.
+pub(crate) fn wind_down(shell: &Arc<Shell>) {
+    shell.lock().drain();
+    if !comes_to_rest(shell) {
+        tracing::warn!("some moves did not end in time");
+    }
+    shell.seal();
+    // A reader may have looked at the seal just before, and be at work still.
+    if !comes_to_rest(shell) {
+        tracing::warn!("some moves did not end in time");
+    }
+    for session in shell.every_session() {
+        close_session(shell, &session);
+    }
+    // The readers go on meanwhile: a thread may have seen an empty entry just before it was
+    // poisoned, and now be waiting for an answer.
+    std::thread::sleep(LAST_ANSWERS);
+}
+
+/// Waits until nothing is in flight.
+fn comes_to_rest(shell: &Shell) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < DRAIN_MAX {
+        if shell.lock().is_idle() {
+            return true;
+        }
+        std::thread::sleep(DRAIN_STEP.max(Duration::from_millis(1)));
+    }
+    false
+}
+
+/// Lets every write through, and poisons every page that will never come.
+fn close_session(shell: &Shell, session: &Session) {
+    let Some(uffd) = session.uffd.get() else { return };
+    let mappings: Vec<_> = session.ranges.read().values().map(Arc::clone).collect();
+    for mapping in mappings {
+        drop(uffd.unprotect(mapping.range));
+        let absent = shell.lock().absent_runs(mapping.id);
+        for run in absent {
+            if let Some(addresses) = mapping.addresses(run) {
+                shell.poison(uffd, addresses);
+            }
+        }
+    }
+}

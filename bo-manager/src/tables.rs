@@ -1,0 +1,106 @@
+//! What the shell knows of objects, mappings and sessions: descriptors and addresses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bo_core::Access;
+use bo_sys::memfd::ObjectFile;
+use bo_sys::range::AddressRange;
+use bo_sys::uffd::Uffd;
+use bo_units::{ClientId, MappingId, ObjectId, PageIndex, PageRange, PageSize};
+use bo_wire::Token;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+/// An object's file.
+#[derive(Debug)]
+pub(crate) struct ObjectEntry {
+    pub(crate) id: ObjectId,
+    pub(crate) file: ObjectFile,
+    pub(crate) page_size: PageSize,
+    /// One for each kind of access, made when first asked for.
+    pub(crate) tokens: Mutex<BTreeMap<Access, Token>>,
+}
+
+impl ObjectEntry {
+    /// Where a run of pages is in the file: offset and length in bytes.
+    pub(crate) fn bytes(&self, range: PageRange) -> (u64, u64) {
+        (range.first().offset(self.page_size), range.count().bytes(self.page_size).get())
+    }
+}
+
+/// A mapping's place in its client.
+#[derive(Debug)]
+pub(crate) struct MappingEntry {
+    pub(crate) id: MappingId,
+    pub(crate) client: ClientId,
+    pub(crate) uffd: Arc<Uffd>,
+    /// The whole of it.
+    pub(crate) range: AddressRange,
+    /// The page of the object at its start.
+    pub(crate) pages: PageRange,
+    pub(crate) page_size: PageSize,
+}
+
+impl MappingEntry {
+    /// The addresses of some of its pages; `None` if one of them is not in it.
+    pub(crate) fn addresses(&self, pages: PageRange) -> Option<AddressRange> {
+        let skip = pages.first().checked_since(self.pages.first())?.bytes(self.page_size).get();
+        self.range.slice(skip, pages.count().bytes(self.page_size).get())
+    }
+
+    /// The page at an address inside it.
+    pub(crate) fn page_at(&self, address: u64) -> PageIndex {
+        let inside = (address - self.range.start()) >> self.page_size.shift();
+        let inside = u32::try_from(inside).expect("a mapping has less than 2^32 pages");
+        PageIndex::new(self.pages.first().get() + inside)
+    }
+}
+
+/// One client process.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: ClientId,
+    /// Set once, by the handshake.
+    pub(crate) uffd: OnceLock<Arc<Uffd>>,
+    /// Its mappings by their first address.
+    pub(crate) ranges: RwLock<BTreeMap<u64, Arc<MappingEntry>>>,
+    /// Whose unmap waits for what is in flight.
+    pub(crate) detaching: Mutex<HashMap<MappingId, oneshot::Sender<()>>>,
+    /// The connection is over but the process lives: what it still touches gives SIGBUS.
+    revoked: AtomicBool,
+}
+
+impl Session {
+    pub(crate) fn new(id: ClientId) -> Self {
+        Self {
+            id,
+            uffd: OnceLock::new(),
+            ranges: RwLock::default(),
+            detaching: Mutex::default(),
+            revoked: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    /// The mapping that contains this address.
+    pub(crate) fn mapping_at(&self, address: u64) -> Option<Arc<MappingEntry>> {
+        let ranges = self.ranges.read();
+        let (_, entry) = ranges.range(..=address).next_back()?;
+        entry.range.contains(address).then(|| Arc::clone(entry))
+    }
+
+    /// True if one of its mappings has an address of `range`.
+    pub(crate) fn overlaps(&self, range: AddressRange) -> bool {
+        let ranges = self.ranges.read();
+        ranges.range(..range.end()).next_back().is_some_and(|(_, last)| last.range.overlaps(range))
+    }
+}
