@@ -158,6 +158,8 @@ impl FrameList {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn order(list: &FrameList) -> Vec<u32> {
@@ -205,5 +207,52 @@ mod tests {
         table.put_back(first);
         assert_eq!(table.take(key), first);
         assert_eq!(table.in_use(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_does_what_a_vector_would(
+            steps in proptest::collection::vec((0_u32..12, any::<bool>()), 0..200),
+        ) {
+            let mut list = FrameList::default();
+            let mut model: Vec<u32> = Vec::new();
+            for (number, push) in steps {
+                let frame = FrameId(number);
+                let known = model.contains(&number);
+                prop_assert_eq!(list.contains(frame), known);
+                if push && !known {
+                    list.push_hottest(frame);
+                    model.push(number);
+                } else {
+                    prop_assert_eq!(list.remove(frame), known);
+                    model.retain(|each| *each != number);
+                }
+                prop_assert_eq!(order(&list), model.clone());
+                prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(list.coldest().map(|each| each.0), model.first().copied());
+            }
+        }
+
+        #[test]
+        fn a_frame_names_its_page_until_it_is_put_back(
+            steps in proptest::collection::vec((any::<bool>(), any::<usize>()), 0..200),
+        ) {
+            let mut table = FrameTable::default();
+            let mut live: Vec<(FrameId, PageKey)> = Vec::new();
+            for (number, (take, chance)) in steps.into_iter().enumerate() {
+                if take || live.is_empty() {
+                    let number = u32::try_from(number).expect("few steps");
+                    let key = PageKey { object: number, page: PageIndex::new(number) };
+                    live.push((table.take(key), key));
+                } else {
+                    let (frame, _) = live.swap_remove(chance % live.len());
+                    table.put_back(frame);
+                }
+                prop_assert_eq!(table.in_use(), live.len());
+                for (frame, key) in &live {
+                    prop_assert_eq!(table.page(*frame), *key);
+                }
+            }
+        }
     }
 }

@@ -72,8 +72,14 @@ pub(crate) const EVICT_RUN_BYTES: u64 = 256 * 1024;
 /// The most pages in one such run: a copy is then one vectored read (IOV_MAX is 1024).
 pub(crate) const EVICT_RUN_PAGES: u32 = 64;
 
-/// The most bytes that one step of background reclaim frees before it looks again.
-pub(crate) const RECLAIM_STEP_BYTES: u64 = 512 * 1024;
+/// Pages that one step of background reclaim chooses under the lock before it lets others in.
+pub(crate) const RECLAIM_STEP_PAGES: u64 = 16;
+
+/// The least that such a step frees.
+pub(crate) const RECLAIM_STEP_BYTES_MIN: u64 = 64 * 1024;
+
+/// The most that such a step frees.
+pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
 
 /// Free slots whose RAM is kept for the next eviction. What is beyond goes back to the host.
 pub(crate) const WARM_BYTES_MAX: u64 = 64 << 20;
@@ -84,5 +90,9 @@ pub(crate) const DISCARD_SLOTS: usize = 256;
 /// How often a thread must have faulted on the page after its last one to count as a stream.
 pub(crate) const STREAM_FAULTS_MIN: u8 = 2;
 
-const _: () = assert!(EVICT_RUN_BYTES <= RECLAIM_STEP_BYTES);
+/// How often a stream doubles the extent of its fills: from 64 KiB to 256 KiB by default. Beyond
+/// that the first page waits longer than the faults that are saved.
+pub(crate) const STREAM_DOUBLINGS_MAX: u32 = 2;
+
+const _: () = assert!(EVICT_RUN_BYTES <= RECLAIM_STEP_BYTES_MAX);
 const _: () = assert!(EVICT_RUN_PAGES <= 1024);

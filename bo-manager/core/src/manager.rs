@@ -9,12 +9,12 @@ use crate::arena::Arena;
 use crate::effect::{Action, Copied, Effect, EffectId, Outcome, Slot};
 use crate::entities::{Client, Mapping, Object};
 use crate::frames::{FrameId, FrameList, FrameTable};
-use crate::limits::CoreConfig;
+use crate::limits::{self, CoreConfig};
 use crate::page::{MoveId, PageKey};
 use crate::policy::{self, EvictionPolicy};
 use crate::pool::Pool;
 use crate::stats::Stats;
-use crate::store::StoreBook;
+use crate::store::{Exchange, StoreBook};
 
 mod answer;
 mod evict;
@@ -107,12 +107,8 @@ pub(crate) enum Stage {
     Waiting(Option<Primary>),
     /// Bytes are being written into frames.
     Filling(Option<Primary>),
-    /// Pages are being protected and copied to `slots`, after `discarding` gave way to them.
-    CopyingOut {
-        slots: SmallVec<[u32; 16]>,
-        guards: SmallVec<[MappingId; 4]>,
-        discarding: Vec<Slot>,
-    },
+    /// Pages are being protected and copied to `slots`, after others gave way to them.
+    CopyingOut { slots: SmallVec<[u32; 16]>, guards: SmallVec<[MappingId; 4]>, exchange: Exchange },
     /// These runs are being punched. They are all clean now; `clean`: they were from the start.
     Punching { runs: SmallVec<[PageRange; 2]>, clean: bool },
 }
@@ -276,8 +272,16 @@ impl Manager {
         if coming >= goal || self.draining {
             return false;
         }
-        let step = (goal - coming).min(crate::limits::RECLAIM_STEP_BYTES);
-        self.reclaim(step, Reason::Background) > 0
+        self.reclaim((goal - coming).min(self.reclaim_step()), Reason::Background) > 0
+    }
+
+    /// How much one step frees: a few pages of the smallest size in use, so that the lock is free
+    /// again in microseconds.
+    fn reclaim_step(&self) -> u64 {
+        let smallest =
+            self.page_sizes.iter().position(|count| *count > 0).map_or(0, |at| 4096 << at);
+        (limits::RECLAIM_STEP_PAGES * smallest)
+            .clamp(limits::RECLAIM_STEP_BYTES_MIN, limits::RECLAIM_STEP_BYTES_MAX)
     }
 
     /// Refuses new objects, clients and mappings from here on; faults are served as before, and

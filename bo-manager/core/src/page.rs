@@ -183,6 +183,8 @@ impl PageTable {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -217,5 +219,43 @@ mod tests {
         assert!(copy.is_guarded() && copy.is_valid());
         assert!(!StoreCopy::DIRTY.is_valid());
         assert_eq!(StoreCopy::guarded_zeros().slot(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_does_what_a_map_would(
+            count in 1_u32..3000,
+            writes in proptest::collection::vec((any::<u32>(), 0_u32..100), 0..60),
+            first in any::<u32>(),
+            len in any::<u32>(),
+        ) {
+            let mut table = PageTable::new(PageCount::new(count));
+            let mut model = std::collections::BTreeMap::new();
+            for (at, slot) in writes {
+                let copy = StoreCopy::guarded_in(slot);
+                table.get_mut(PageIndex::new(at % count)).copy = copy;
+                model.insert(at % count, copy);
+            }
+            let first = first % count;
+            let range = run(PageIndex::new(first), (len % (count - first)) as usize);
+            let seen: Vec<(u32, StoreCopy)> = (table.touched(range))
+                .filter(|(_, page)| page.copy != StoreCopy::VIRGIN)
+                .map(|(index, page)| (index.get(), page.copy))
+                .collect();
+            let right: Vec<(u32, StoreCopy)> =
+                model.range(first..range.end().get()).map(|(at, copy)| (*at, *copy)).collect();
+            prop_assert_eq!(seen, right);
+            for (at, copy) in model {
+                prop_assert_eq!(table.get(PageIndex::new(at)).copy, copy);
+            }
+        }
+
+        #[test]
+        fn a_copy_is_one_thing_only(slot in 0..StoreCopy::SLOTS_MAX) {
+            let copy = StoreCopy::guarded_in(slot);
+            prop_assert!(copy.is_valid() && copy.is_guarded());
+            prop_assert_eq!(copy.slot(), Some(slot));
+            prop_assert!(copy != StoreCopy::DIRTY && copy != StoreCopy::guarded_zeros());
+        }
     }
 }

@@ -44,3 +44,50 @@ impl Pool {
         self.used -= bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_is_rounded_down_to_whole_pages() {
+        assert_eq!(Pool::new(ByteCount::new(8191)).capacity(), 4096);
+        assert_eq!(Pool::new(ByteCount::new(4095)).free(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "room is looked for")]
+    fn one_byte_more_than_is_free_cannot_be_taken() {
+        Pool::new(ByteCount::new(4096)).take(4097);
+    }
+
+    #[test]
+    #[should_panic(expected = "no frame is given back twice")]
+    fn what_was_not_taken_cannot_be_put_back() {
+        Pool::new(ByteCount::new(4096)).put_back(1);
+    }
+
+    proptest! {
+        #[test]
+        fn used_and_free_add_up(steps in proptest::collection::vec(1_u64..9, 0..100)) {
+            let mut pool = Pool::new(ByteCount::new(1 << 16));
+            let mut taken = Vec::new();
+            let mut most = 0;
+            for count in steps {
+                if count * 4096 <= pool.free() {
+                    pool.take(count * 4096);
+                    taken.push(count * 4096);
+                } else if let Some(bytes) = taken.pop() {
+                    pool.put_back(bytes);
+                }
+                let used: u64 = taken.iter().sum();
+                most = most.max(used);
+                prop_assert_eq!(pool.used(), used);
+                prop_assert_eq!(pool.free(), pool.capacity() - used);
+                prop_assert_eq!(pool.used_max(), most);
+            }
+        }
+    }
+}

@@ -64,23 +64,6 @@ pub enum Plant {
     ForgetUnprotected,
 }
 
-impl Plant {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::SkipOneGuard,
-        Self::GuardAfterCopy,
-        Self::PunchBeforeCopied,
-        Self::SkipGuardOnAttach,
-        Self::IgnoreProtection,
-        Self::NoWakeAfterExists,
-        Self::DropPresentFaults,
-        Self::DropRepeatedFaults,
-        Self::PunchZerosOnFailure,
-        Self::DiscardLate,
-        Self::ForgetUnprotected,
-    ];
-}
-
 /// How often things go wrong, in a thousand chances.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tricks {
@@ -100,6 +83,8 @@ struct Tricks {
     rude_unmap: u32,
     /// A client punches a page of its own object.
     client_punch: u32,
+    /// An access through a writable mapping is a store.
+    stores: u32,
 }
 
 /// What one run did, for those who wonder whether it did anything.
@@ -141,7 +126,7 @@ pub struct Sim {
 }
 
 /// Requests before anything else happens, so that there is something to fight for.
-const SETUP_STEPS: u32 = 60;
+const SETUP_STEPS: u32 = 120;
 const PROCESSES: usize = 4;
 const THREADS: usize = 3;
 
@@ -150,8 +135,13 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
-        let config = configure(&mut rng);
-        let tricks = schedule(&mut rng);
+        let mut config = configure(&mut rng);
+        let mut tricks = schedule(&mut rng);
+        if plant == Some(Plant::PunchZerosOnFailure) {
+            // A rare meeting otherwise: a long fill that fails, and a store into its first pages.
+            config.fault_around = ByteCount::new(16 * 4096);
+            tricks = Tricks { fill_fails: 400, slow: 700, stores: 700, ..Tricks::default() };
+        }
         let mut kernel = Kernel::default();
         for process in (0..PROCESSES).flat_map(|process| [process; THREADS]) {
             kernel.threads.push(Thread { process, state: ThreadState::Idle });
@@ -200,7 +190,11 @@ impl Sim {
         for _ in 0..SETUP_STEPS {
             self.step_request();
         }
-        for _ in 0..steps {
+        let drains = self.rng.chance(100).then_some(steps / 2);
+        for step in 0..steps {
+            if drains == Some(step) {
+                self.manager.drain();
+            }
             self.step();
             self.assert_books_are_real();
         }
@@ -222,10 +216,11 @@ impl Sim {
     fn step(&mut self) {
         self.now += 1;
         match self.rng.below(100) {
-            0..34 => self.step_thread(),
-            34..42 => self.step_reader(),
-            42..50 => self.step_hearing(),
-            50..90 => self.step_job(),
+            0..30 => self.step_thread(),
+            30..40 => self.step_reader(),
+            40..46 => self.step_hearing(),
+            46..90 if self.shell.jobs.is_empty() => self.step_thread(),
+            46..90 => self.step_job(),
             90..94 => self.step_request(),
             94..96 => self.step_reclaim(),
             96..97 => self.step_obituary(),
@@ -297,8 +292,8 @@ impl Sim {
 /// Small enough that everything collides.
 fn configure(rng: &mut Rng) -> CoreConfig {
     let pages = |count: u64| ByteCount::new(count * 4096);
-    let vram = rng.pick(&[16, 16, 20, 32, 32, 64]);
-    let ram = rng.pick(&[0, 8, 24, 40, 64, 64]);
+    let vram = rng.pick(&[16, 16, 16, 20, 32, 64]);
+    let ram = rng.pick(&[0, 8, 24, 40, 64, 96]);
     let mut config = CoreConfig::new(pages(vram), pages(ram));
     config.fault_around = pages(rng.pick(&[0, 0, 2, 4, 16]));
     config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
@@ -308,8 +303,9 @@ fn configure(rng: &mut Rng) -> CoreConfig {
 
 /// A third of all worlds are calm; the others each have their own weather.
 fn schedule(rng: &mut Rng) -> Tricks {
+    let stores = rng.pick(&[100, 300, 500]);
     if rng.chance(333) {
-        return Tricks { slow: 200, signal: 50, duplicate: 50, ..Tricks::default() };
+        return Tricks { slow: 200, signal: 50, duplicate: 50, stores, ..Tricks::default() };
     }
     let mut often = |most: &[u32]| rng.pick(most);
     Tricks {
@@ -322,6 +318,7 @@ fn schedule(rng: &mut Rng) -> Tricks {
         duplicate: often(&[0, 100, 300]),
         death: often(&[0, 20, 60]),
         rude_unmap: often(&[0, 20, 60]),
-        client_punch: often(&[0, 0, 200]),
+        client_punch: often(&[0, 0, 200, 600]),
+        stores,
     }
 }

@@ -15,6 +15,16 @@ const CLASSES: usize = 10;
 
 const _: () = assert!(4096 << (CLASSES - 1) == 2 << 20);
 
+/// Free slots that give their RAM back before the slots taken in their stead are written.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    /// Which. They stay out of use until [`StoreBook::exchanged`] hears that it is done: a slot
+    /// that was written again before its punch would lose its page.
+    pub(crate) slots: Vec<Slot>,
+    /// Bytes of them that are not replaced. Until they are really gone, nobody else has them.
+    spare: u64,
+}
+
 #[derive(Debug, Default)]
 struct Class {
     /// Free, with RAM behind them. Used first, last in first out: their memory is in the caches.
@@ -36,7 +46,7 @@ pub(crate) struct StoreBook {
     held: u64,
     /// Bytes in free slots whose RAM is kept.
     warm: u64,
-    /// Bytes in free slots whose RAM is being given back for good.
+    /// Bytes in free slots whose RAM is being given back, and taken by nobody yet.
     leaving: u64,
 }
 
@@ -94,12 +104,16 @@ impl StoreBook {
         Slot { offset: class * self.span + u64::from(number) * len, len }
     }
 
+    /// Bytes on their way back to the host.
+    pub(crate) fn leaving(&self) -> u64 {
+        self.leaving
+    }
+
     /// A slot for one page, or `None` if there is no room.
     ///
-    /// `discard` receives slots of other sizes that must give their RAM back before this one is
-    /// written. They stay out of use until [`Self::exchanged`] hears that it is done: a slot that
-    /// was written again before its punch would lose its page.
-    pub(crate) fn take(&mut self, page_size: PageSize, discard: &mut Vec<Slot>) -> Option<u32> {
+    /// `exchange` receives slots of other sizes that must give their RAM back before this one is
+    /// written.
+    pub(crate) fn take(&mut self, page_size: PageSize, exchange: &mut Exchange) -> Option<u32> {
         let bytes = page_size.bytes();
         let class = class_of(page_size);
         let number = match self.classes[class].warm.pop() {
@@ -108,16 +122,18 @@ impl StoreBook {
                 number
             }
             None => {
-                self.make_room(bytes, discard)?;
-                let class = &mut self.classes[class];
-                match class.cold.pop() {
-                    Some(number) => number,
-                    None if class.next < StoreCopy::SLOTS_MAX => {
-                        class.next += 1;
-                        class.next - 1
-                    }
-                    None => return None,
+                // Slots in exchange are in nobody's count: so many can be that numbers run out.
+                let end = (self.span / bytes).min(u64::from(StoreCopy::SLOTS_MAX));
+                let free = &self.classes[class];
+                if free.cold.is_empty() && end <= u64::from(free.next) {
+                    return None;
                 }
+                self.make_room(bytes, exchange)?;
+                let class = &mut self.classes[class];
+                class.cold.pop().unwrap_or_else(|| {
+                    class.next += 1;
+                    class.next - 1
+                })
             }
         };
         self.held += bytes;
@@ -125,8 +141,9 @@ impl StoreBook {
     }
 
     /// Turns warm slots cold until `bytes` more may become present.
-    fn make_room(&mut self, bytes: u64, discard: &mut Vec<Slot>) -> Option<()> {
-        let over = (self.present() + bytes).saturating_sub(self.capacity);
+    fn make_room(&mut self, bytes: u64, exchange: &mut Exchange) -> Option<()> {
+        let reused = exchange.spare.min(bytes);
+        let over = (self.present() - reused + bytes).saturating_sub(self.capacity);
         if over > self.warm {
             return None;
         }
@@ -136,12 +153,15 @@ impl StoreBook {
             while freed < over {
                 let Some(number) = self.classes[class].warm.pop() else { break };
                 let len = 4096 << class;
-                discard
-                    .push(Slot { offset: class as u64 * self.span + u64::from(number) * len, len });
+                let offset = class as u64 * self.span + u64::from(number) * len;
+                exchange.slots.push(Slot { offset, len });
                 self.warm -= len;
                 freed += len;
             }
         }
+        let spare = freed.saturating_sub(bytes - reused);
+        self.leaving = self.leaving - reused + spare;
+        exchange.spare = exchange.spare - reused + spare;
         Some(())
     }
 
@@ -183,11 +203,16 @@ impl StoreBook {
     /// The RAM of these slots is back with the host.
     pub(crate) fn discarded(&mut self, slots: &[Slot]) {
         self.leaving -= slots.iter().map(|slot| slot.len).sum::<u64>();
-        self.exchanged(slots);
+        self.empty(slots);
     }
 
-    /// The slots that [`Self::take`] discarded are empty now.
-    pub(crate) fn exchanged(&mut self, slots: &[Slot]) {
+    /// The slots that gave way are empty now.
+    pub(crate) fn exchanged(&mut self, exchange: &Exchange) {
+        self.leaving -= exchange.spare;
+        self.empty(&exchange.slots);
+    }
+
+    fn empty(&mut self, slots: &[Slot]) {
         for slot in slots {
             let class = usize::try_from(slot.offset / self.span).expect("there are ten arenas");
             let number = (slot.offset % self.span) / slot.len;
@@ -198,68 +223,4 @@ impl StoreBook {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: u64 = 4096;
-
-    fn size(bytes: u64) -> PageSize {
-        PageSize::new(bytes).expect("a page size")
-    }
-
-    #[test]
-    fn a_full_store_cannot_take_one_more_page() {
-        let mut store = StoreBook::new(2 * SMALL);
-        let mut discard = Vec::new();
-        assert!(store.take(size(SMALL), &mut discard).is_some());
-        assert!(store.take(size(SMALL), &mut discard).is_some());
-        assert!(store.take(size(SMALL), &mut discard).is_none());
-        assert_eq!(store.held(), 2 * SMALL);
-    }
-
-    #[test]
-    fn free_slots_of_one_size_give_way_to_another() {
-        let mut store = StoreBook::new(65536);
-        let mut discard = Vec::new();
-        let numbers: Vec<u32> =
-            (0..16).map(|_| store.take(size(SMALL), &mut discard).expect("room")).collect();
-        for number in numbers {
-            store.put_back(size(SMALL), number);
-        }
-        assert!(discard.is_empty());
-        assert!(store.take(size(65536), &mut discard).is_some());
-        assert_eq!(discard.len(), 16);
-        assert_eq!(store.present(), 65536);
-    }
-
-    #[test]
-    fn slots_of_different_sizes_never_overlap() {
-        let mut store = StoreBook::new(8 << 20);
-        let mut discard = Vec::new();
-        let small = store.take(size(SMALL), &mut discard).expect("room");
-        let large = store.take(size(2 << 20), &mut discard).expect("room");
-        let (small, large) = (store.slot(size(SMALL), small), store.slot(size(2 << 20), large));
-        assert!(
-            small.offset + small.len <= large.offset || large.offset + large.len <= small.offset
-        );
-        assert!(large.offset + large.len <= store.file_bytes());
-    }
-
-    #[test]
-    fn surplus_is_what_is_beyond_the_reserve() {
-        let mut store = StoreBook::new(256 << 20);
-        let mut discard = Vec::new();
-        let count = (WARM_BYTES_MAX >> 21) + 3;
-        let numbers: Vec<u32> =
-            (0..count).map(|_| store.take(size(2 << 20), &mut discard).expect("room")).collect();
-        for number in numbers {
-            store.put_back(size(2 << 20), number);
-        }
-        let slots = store.surplus();
-        assert_eq!(slots.len(), 3);
-        assert_eq!(store.present(), count << 21);
-        store.discarded(&slots);
-        assert_eq!(store.present(), WARM_BYTES_MAX);
-        assert!(store.surplus().is_empty());
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use crate::limits::{EVICT_RUN_BYTES, EVICT_RUN_PAGES};
 use crate::manager::answer::single;
 use crate::manager::{Manager, Move, Pending, Reason, Stage};
 use crate::page::{MoveId, PageKey, Residency, StoreCopy, grown, run as pages};
+use crate::store::Exchange;
 
 /// A run of victims, all clean or all dirty.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,7 @@ impl Manager {
         let size = |frame| self.size_if_evictable(self.frames.page(frame));
         self.policy.propose(want, &size, &mut victims);
         victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
+        victims.dedup();
         let runs = self.runs(&victims, reason);
         self.victims = victims;
         // Clean runs first: to make room for a dirty one, copies of clean pages may be given up.
@@ -121,10 +123,10 @@ impl Manager {
     /// Begins with as much of the run as the store has room for.
     fn begin_copy_out(&mut self, mut run: Run) -> u64 {
         let page_size = self.object(run.object).page_size;
-        let mut discard = Vec::new();
+        let mut exchange = Exchange::default();
         let mut numbers: SmallVec<[u32; 16]> = SmallVec::new();
         while numbers.len() < run.range.count().as_usize() {
-            match self.store.take(page_size, &mut discard) {
+            match self.store.take(page_size, &mut exchange) {
                 Some(number) => numbers.push(number),
                 None if self.drop_a_copy() => {}
                 None => break,
@@ -133,7 +135,7 @@ impl Manager {
         self.note_ram_peak();
         run.range = pages(run.range.first(), numbers.len());
         if numbers.is_empty() {
-            assert!(discard.is_empty(), "slots are discarded only for one that is taken");
+            assert!(exchange.slots.is_empty(), "slots are discarded only for one that is taken");
             return 0;
         }
         let guards: SmallVec<[MappingId; 4]> = (self.object(run.object).mappings.iter().copied())
@@ -146,11 +148,8 @@ impl Manager {
         }
         let slots = numbers.iter().map(|number| self.store.slot(page_size, *number)).collect();
         let (object, range) = (run.object, run.range);
-        let stage = Stage::CopyingOut {
-            slots: numbers,
-            guards: guards.clone(),
-            discarding: discard.clone(),
-        };
+        let discard = exchange.slots.clone();
+        let stage = Stage::CopyingOut { slots: numbers, guards: guards.clone(), exchange };
         let (at, bytes) = self.leave(run, stage);
         let action = Action::CopyOut { object, range, slots, guards, discard };
         self.want(Pending::Move(at), action);
@@ -200,10 +199,10 @@ impl Manager {
     ) -> (ObjectId, PageRange, SmallVec<[u32; 16]>, SmallVec<[MappingId; 4]>) {
         let entry = &mut self.moves[at.0 as usize];
         let stage = std::mem::replace(&mut entry.stage, Stage::Waiting(None));
-        let Stage::CopyingOut { slots, guards, discarding } = stage else {
+        let Stage::CopyingOut { slots, guards, exchange } = stage else {
             panic!("copied without a copy")
         };
-        self.store.exchanged(&discarding);
+        self.store.exchanged(&exchange);
         (entry.object, entry.range, slots, guards)
     }
 
@@ -346,5 +345,50 @@ impl Manager {
         if let (Some(_), Some(frame)) = (copy.slot(), page.frame()) {
             self.retained.push_hottest(frame);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bo_units::{ByteCount, Tick};
+
+    use super::*;
+    use crate::policy::EvictionPolicy;
+    use crate::{AllocRequest, CoreConfig, InstallEnd, Outcome, Placement};
+
+    /// Names every frame that it ever saw, twice.
+    #[derive(Debug, Default)]
+    struct Stutter(Vec<FrameId>);
+
+    impl EvictionPolicy for Stutter {
+        fn name(&self) -> &'static str {
+            "stutter"
+        }
+        fn on_filled(&mut self, frame: FrameId, _page: PageKey) {
+            self.0.extend([frame, frame]);
+        }
+        fn on_touched(&mut self, _frame: FrameId) {}
+        fn on_gone(&mut self, _frame: FrameId) {}
+        fn propose(&self, _: u64, _: &dyn Fn(FrameId) -> Option<u64>, victims: &mut Vec<FrameId>) {
+            victims.extend(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_policy_that_repeats_itself_cannot_evict_a_page_twice() {
+        let small = ByteCount::new(16 * 4096);
+        let mut manager = Manager::new(CoreConfig::new(small, small));
+        manager.policy = Box::new(Stutter::default());
+        let client = manager.connect("a client").expect("there is room");
+        let (placement, label) = (Placement::Vram, String::new());
+        let request = AllocRequest { bytes: small, page_size: None, placement, label };
+        let object = manager.allocate(client, &request).expect("there is room").object;
+        let range = pages(PageIndex::new(0), 4);
+        let now = Tick::from_nanos(0);
+        let _step = manager.prefetch(now, client, object, range).expect("it holds the object");
+        let fill = manager.poll_effect().and_then(|effect| effect.id).expect("a fill");
+        manager.handle_outcome(now, fill, Outcome::Filled { installed: InstallEnd::Complete });
+        assert!(manager.reclaim(4096, Reason::Demand) > 0);
+        manager.assert_valid();
     }
 }

@@ -4,7 +4,7 @@ use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use smallvec::SmallVec;
 
 use crate::effect::{Action, Install, InstallEnd, Protection, Source};
-use crate::limits::STREAM_FAULTS_MIN;
+use crate::limits::{STREAM_DOUBLINGS_MAX, STREAM_FAULTS_MIN};
 use crate::manager::answer::{protection, single};
 use crate::manager::{Manager, Move, Pending, Primary, Reason, Stage};
 use crate::page::{MoveId, Residency, grown, run};
@@ -25,15 +25,19 @@ impl Manager {
 
     /// The run of absent pages that comes with the page of `primary`.
     ///
-    /// A stream looks ahead only; a lone fault takes what is around it in the aligned window, as
-    /// the kernel does for files. Neighbours never cost anybody else a page: without room they
-    /// stay away.
+    /// A stream looks ahead only, and further with each fault, as CRIU's lazy pages do; a lone
+    /// fault takes what is around it in the aligned window, as the kernel does for files.
+    /// Neighbours never make anybody wait for an eviction: without room they stay away.
     pub(crate) fn extent(&self, id: ObjectId, primary: &Primary) -> PageRange {
         let object = self.object(id);
         let alone = single(primary.page);
         let page_bytes = object.page_size.bytes();
-        let window = self.config.fault_around.get() / page_bytes;
         let Some(mapping) = self.mappings.get(primary.mapping) else { return alone };
+        let doublings = match primary.stream {
+            true => u32::from(mapping.stream.faults - STREAM_FAULTS_MIN).min(STREAM_DOUBLINGS_MAX),
+            false => 0,
+        };
+        let window = (self.config.fault_around.get() << doublings) / page_bytes;
         let room = match object.placement {
             Placement::Ram => u64::MAX,
             Placement::Vram if primary.stream => self.pool.free() / 2,

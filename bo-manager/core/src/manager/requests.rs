@@ -196,7 +196,9 @@ impl Manager {
         if self.committed > limit {
             return false;
         }
-        while self.store.held_and_warm() > rest {
+        // What others are giving back is still there, and their effects are not the caller's.
+        let leaving = self.store.leaving();
+        while self.store.held_and_warm() + leaving > rest {
             // Free slots go first; then copies of pages that are present. The caller carries the
             // effects out before its client can touch the new object.
             if !self.shed_warm() && !self.drop_a_copy() {

@@ -51,6 +51,7 @@ impl EvictionPolicy for Lru {
 #[cfg(test)]
 mod tests {
     use bo_units::PageIndex;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -95,5 +96,47 @@ mod tests {
             lru.on_touched(FrameId(1));
         };
         check(prepare, 9, &[], &[0, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_proposes_the_coldest_that_may_leave_and_no_more_than_needed(
+            steps in proptest::collection::vec((0_u32..8, 0_u8..3), 0..100),
+            want in 0_u64..40,
+            stay in 0_u32..256,
+        ) {
+            let mut lru = Lru::default();
+            let mut model: Vec<u32> = Vec::new();
+            for (number, what) in steps {
+                let (frame, known) = (FrameId(number), model.contains(&number));
+                match what {
+                    0 if !known => {
+                        lru.on_filled(frame, PageKey { object: 0, page: PageIndex::new(number) });
+                        model.push(number);
+                    }
+                    1 => {
+                        lru.on_touched(frame);
+                        model.retain(|each| *each != number);
+                        model.extend(known.then_some(number));
+                    }
+                    _ => {
+                        lru.on_gone(frame);
+                        model.retain(|each| *each != number);
+                    }
+                }
+            }
+            let bytes = |number: u32| (stay & (1 << number) == 0).then_some(u64::from(number) + 1);
+            let mut right = Vec::new();
+            let mut found = 0;
+            for number in model {
+                if let Some(size) = bytes(number).filter(|_| found < want) {
+                    right.push(FrameId(number));
+                    found += size;
+                }
+            }
+            let mut victims = Vec::new();
+            lru.propose(want, &|frame| bytes(frame.0), &mut victims);
+            prop_assert_eq!(victims, right);
+        }
     }
 }

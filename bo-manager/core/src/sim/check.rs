@@ -17,7 +17,10 @@ impl Sim {
         assert!(vram <= gauges.vram_used_bytes, "{vram} bytes in the pool, fewer in the books");
         let (store, placed) = (kernel.store_bytes(), kernel.ram_bytes());
         assert!(store + placed <= gauges.ram_capacity_bytes, "rule 2: {store} + {placed} of RAM");
-        assert!(store <= gauges.store_present_bytes, "{store} bytes in the store, not the books");
+        assert!(
+            store <= gauges.store_present_bytes,
+            "{store} bytes of RAM in the store, not the books"
+        );
         assert!(placed <= gauges.ram_placed_bytes, "{placed} bytes in RAM, fewer in the books");
     }
 

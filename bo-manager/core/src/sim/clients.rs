@@ -82,9 +82,9 @@ impl Sim {
         let Some(vma) = self.shell.kernel.vmas.get(&map.vma) else { return };
         let pages = vma.pages();
         // Some accesses go where the others go: the first pages.
-        let width = if self.rng.chance(300) { pages.len().min(4) } else { pages.len() };
+        let width = if self.rng.chance(100) { pages.len().min(4) } else { pages.len() };
         let page = pages.start + self.rng.below(width);
-        let stores = map.access == Access::ReadWrite && self.rng.chance(450);
+        let stores = map.access == Access::ReadWrite && self.rng.chance(self.shell.tricks.stores);
         let doing = match stores {
             true => {
                 self.stored_ever += 1;
@@ -199,9 +199,8 @@ impl Sim {
         }
         if self.rng.chance(tricks.rude_unmap) {
             let maps = &self.processes[process].maps;
-            let usable: Vec<u32> = (maps.iter().filter(|map| map.stage == Stage::Usable))
-                .map(|map| map.vma)
-                .collect();
+            let usable: Vec<u32> =
+                (maps.iter().filter(|map| map.stage == Stage::Usable)).map(|map| map.vma).collect();
             if !usable.is_empty() {
                 let vma = self.rng.pick(&usable);
                 self.shell.kernel.unmap(vma);

@@ -13,24 +13,60 @@ use super::{Plant, Shell};
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Discard(Slot),
-    Guard { vma: u32, page: usize },
+    Guard {
+        vma: u32,
+        page: usize,
+    },
     /// Into `to` of the store; the page is part of the `of`-th of its run.
-    Copy { object: ObjectId, page: usize, to: u64, of: usize },
-    Write { object: ObjectId, page: usize, from: Option<u64> },
+    Copy {
+        object: ObjectId,
+        page: usize,
+        to: u64,
+        of: usize,
+    },
+    Write {
+        object: ObjectId,
+        page: usize,
+        from: Option<u64>,
+    },
     /// The host has no frame for the next page.
-    NoFrame { object: ObjectId },
+    NoFrame {
+        object: ObjectId,
+    },
     /// A mapping cannot be protected, or a page not read.
     NoCopy,
-    Patch { object: ObjectId, page: usize },
-    Install { vma: u32, page: usize, how: Protection },
+    Patch {
+        object: ObjectId,
+        page: usize,
+    },
+    Install {
+        vma: u32,
+        page: usize,
+        how: Protection,
+    },
     /// The installation did not go as it should.
     Odd(InstallEnd),
     /// After an installation: wakes whoever the kernel did not.
-    WakeRest { vma: u32, pages: Range<usize> },
-    Unprotect { vma: u32, page: usize },
-    Wake { vma: u32, pages: Range<usize> },
-    Poison { vma: u32, page: usize },
-    Punch { object: ObjectId, page: usize },
+    WakeRest {
+        vma: u32,
+        pages: Range<usize>,
+    },
+    Unprotect {
+        vma: u32,
+        page: usize,
+    },
+    Wake {
+        vma: u32,
+        pages: Range<usize>,
+    },
+    Poison {
+        vma: u32,
+        page: usize,
+    },
+    Punch {
+        object: ObjectId,
+        page: usize,
+    },
     Detached(MappingId),
     Report,
 }
@@ -39,15 +75,26 @@ pub(crate) enum Op {
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// `written`: pages of the file, and whether they came from the store.
-    Fill { written: Vec<(usize, bool)>, failed: bool },
+    Fill {
+        written: Vec<(usize, bool)>,
+        failed: bool,
+    },
     Install,
     Unprotect,
-    CopyOut { zero: Vec<bool>, failed: bool },
-    Punch { done: bool },
+    CopyOut {
+        zero: Vec<bool>,
+        failed: bool,
+    },
+    Punch {
+        done: bool,
+    },
     Discard,
     Destroy(ObjectId),
     /// A new mapping is being protected before its client may use it.
-    Attach { mapping: MappingId, failed: bool },
+    Attach {
+        mapping: MappingId,
+        failed: bool,
+    },
     Quiet,
 }
 
@@ -78,7 +125,16 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(id: Option<EffectId>, kind: Kind) -> Self {
         let (ops, uses) = (VecDeque::new(), Vec::new());
-        Self { id, ops, kind, end: InstallEnd::Complete, exists: false, uses, slow: false, ticket: None }
+        Self {
+            id,
+            ops,
+            kind,
+            end: InstallEnd::Complete,
+            exists: false,
+            uses,
+            slow: false,
+            ticket: None,
+        }
     }
 }
 
@@ -115,7 +171,8 @@ impl Shell {
                 self.plan_each(&mut job, mapping, range, |vma, page| Op::Poison { vma, page });
             }
             Action::CopyOut { object, range, slots, guards, discard } => {
-                self.plan_copy(&mut job, object, range, &slots, &guards, &discard);
+                self.plan_discard(&mut job, &discard);
+                self.plan_copy(&mut job, object, range, &slots, &guards);
             }
             Action::Punch { object, runs } => self.plan_punch(&mut job, object, &runs),
             Action::Discard { slots } => {
@@ -223,12 +280,10 @@ impl Shell {
         range: PageRange,
         slots: &[Slot],
         guards: &[MappingId],
-        discard: &[Slot],
     ) {
         let ratio = self.ratio(object);
         let pages = pages_of(range, ratio);
         job.kind = Kind::CopyOut { zero: vec![true; slots.len()], failed: false };
-        self.plan_discard(job, discard);
         let discards = std::mem::take(&mut job.ops);
         let mut protects = VecDeque::new();
         let skipped = usize::from(self.plant == Some(Plant::SkipOneGuard));

@@ -240,16 +240,15 @@ impl Kernel {
 
     /// Whether an access would go through, and what it sees then.
     pub(crate) fn access(&mut self, aim: &Aim) -> Accessed {
-        let write = matches!(aim.doing, Doing::Store(_));
         let Some(vma) = self.vmas.get_mut(&aim.vma) else { return Accessed::Segv };
+        let write = matches!(aim.doing, Doing::Store(_));
+        assert!(!write || vma.access == Access::ReadWrite, "a client stores where it may not");
         let file = self.files.get_mut(&vma.object).expect("files outlive their objects");
         let Some(pte) = vma.pte(aim.page) else { return Accessed::Segv };
         let Some(words) = &mut file.pages[aim.page] else {
             assert!(!matches!(pte, Pte::Writable | Pte::Protected), "a hole is mapped");
-            return match *pte {
-                Pte::Poisoned => Accessed::Sigbus,
-                _ => Accessed::Faults(FaultKind::Missing),
-            };
+            let poisoned = *pte == Pte::Poisoned;
+            return if poisoned { Accessed::Sigbus } else { Accessed::Faults(FaultKind::Missing) };
         };
         match *pte {
             Pte::Poisoned => return Accessed::Sigbus,

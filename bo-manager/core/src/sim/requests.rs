@@ -208,11 +208,9 @@ impl Sim {
         let map = self.processes[process].maps.swap_remove(at);
         assert_eq!(map.stage, Stage::Closing, "nobody asked for it");
         for job in &self.shell.jobs {
-            let names = |op: &Op| match op {
-                Op::Guard { vma, .. } | Op::Install { vma, .. } | Op::Unprotect { vma, .. } => {
-                    *vma == map.vma
-                }
-                _ => false,
+            let names = |op: &Op| {
+                matches!(op, Op::Guard { vma, .. } | Op::Install { vma, .. }
+                    | Op::Unprotect { vma, .. } if *vma == map.vma)
             };
             assert!(!job.ops.iter().any(names), "a detached mapping is in flight");
         }

@@ -83,19 +83,17 @@ impl Shell {
             self.jobs.swap_remove(number);
             return Said::Quiet;
         };
-        match op {
-            Op::Report => {
-                let job = self.jobs.swap_remove(number);
-                return self.report(job);
+        if let Op::Detached(mapping) = op {
+            if let Some(vma) = self.mappings.remove(&mapping) {
+                self.wake_all(vma);
             }
-            Op::Detached(mapping) => {
-                if let Some(vma) = self.mappings.remove(&mapping) {
-                    self.wake_all(vma);
-                }
-                return Said::Detached(mapping);
-            }
-            op => self.apply(number, op),
+            return Said::Detached(mapping);
         }
+        if matches!(op, Op::Report) {
+            let job = self.jobs.swap_remove(number);
+            return self.report(job);
+        }
+        self.apply(number, op);
         Said::Nothing
     }
 

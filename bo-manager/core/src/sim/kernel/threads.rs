@@ -39,7 +39,11 @@ pub(crate) enum ThreadState {
     /// In the kernel, on its way to sleep.
     Faulting(Aim, FaultKind),
     /// Asleep. Its event is in the queue until `read`, and exists nowhere after that.
-    Blocked { aim: Aim, kind: FaultKind, read: bool },
+    Blocked {
+        aim: Aim,
+        kind: FaultKind,
+        read: bool,
+    },
 }
 
 #[derive(Debug)]

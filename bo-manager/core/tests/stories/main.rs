@@ -1,0 +1,8 @@
+//! Short stories about the manager, told through its public door.
+
+mod accounts;
+mod desk;
+mod endings;
+mod faults;
+mod moves;
+mod rights;
