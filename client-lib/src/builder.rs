@@ -75,8 +75,8 @@ impl ClientBuilder {
     /// set.
     ///
     /// Pages that are in VRAM at that time stay usable either way; those that were never touched
-    /// count as evicted. A connection that has ended for
-    /// another reason, such as a request that timed out, counts as the daemon being gone.
+    /// count as evicted. A connection that has ended for another reason, such as a request that
+    /// timed out, counts as the daemon being gone.
     ///
     /// [`DaemonLost::Sigbus`] needs a thread of the library's own: a thread that touches an
     /// evicted page sleeps in the kernel and can help itself to nothing, and with the daemon gone

@@ -67,3 +67,8 @@ pub use socket_path::default_socket_path;
 pub use bo_sys::mapping::ClientMapping;
 pub use bo_units::{ByteCount, PageSize};
 pub use bo_wire::{Access, DaemonLost, ObjectStat, ParseTokenError, Placement, Token};
+
+/// The README's example compiles, or its tests fail.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExample;

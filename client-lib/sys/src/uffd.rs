@@ -97,9 +97,11 @@ impl Uffd {
     /// Maps the file's pages into `range`, and wakes whoever waits there.
     ///
     /// Pages that are mapped already stay as they are, protection included, and are counted as
-    /// present. If the client has split or unmapped parts of the range, the rest is still done.
-    /// Unless the kernel did it all in one go, the whole range is woken once more at the end, as
-    /// it does not wake those who wait for a page that is present.
+    /// present: a thread that touches a filled page before it is installed gets it from the kernel,
+    /// protected if a marker says so. A page that is poisoned gets well. If the client has split or
+    /// unmapped parts of the range, the rest is still done. Unless the kernel did it all in one go,
+    /// the whole range is woken once more at the end, as it does not wake those who wait for a page
+    /// that is present.
     pub fn install(&self, range: AddressRange, protection: Protection) -> InstallOutcome {
         let fd = self.as_fd();
         let walk = walk::over(range, |part| ioctl::install(fd, part, protection));

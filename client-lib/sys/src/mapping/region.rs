@@ -12,8 +12,8 @@ use rustix::{
 
 use super::Sharing;
 
-/// Mapped pages, none if `len` is zero, that nobody else in this process has the address of, unless [`Region::as_ptr`]
-/// gave it to them.
+/// Mapped pages, none if `len` is zero, that nobody else in this process has the address of,
+/// unless [`Region::as_ptr`] gave it to them.
 pub(super) struct Region {
     start: *mut u8,
     len: usize,

@@ -35,7 +35,8 @@ pub(super) struct Walk {
 impl Walk {
     /// Whether threads may still wait somewhere in the range for something that has happened.
     pub(super) fn needs_wake(&self) -> bool {
-        let clean = self.calls == 1 && self.present == 0 && self.stop.is_none();
+        let clean =
+            self.calls == 1 && self.present == 0 && self.not_mapped == 0 && self.stop.is_none();
         !clean && self.stop != Some(Errno::SRCH)
     }
 }
@@ -136,6 +137,14 @@ mod tests {
         assert_eq!((walk.done, walk.not_mapped, walk.present), (2 * PAGE, PAGE, PAGE));
         assert_eq!(calls, 5);
         assert!(walk.needs_wake());
+    }
+
+    #[test]
+    fn a_lone_page_that_is_not_mapped_is_waked() {
+        let page = AddressRange::new(16 * PAGE, PAGE).expect("aligned");
+        let walk = over(page, |_| Progress { bytes: 0, stop: Some(Errno::NOENT) });
+        assert_eq!((walk.not_mapped, walk.stop), (PAGE, None));
+        assert!(walk.needs_wake(), "its thread has to find out that the page is gone");
     }
 
     #[test]
