@@ -74,9 +74,7 @@ impl Shell {
         if let Err(error) = timed(&self.timings.fill, || self.write_pages(&object, range, sources))
         {
             self.host_failed("fill pages", &error);
-            // What did come in must not stay: the books say that these are holes.
-            let (offset, len) = object.bytes(range);
-            self.note_failure("punch a failed fill", object.file.punch(offset, len));
+            self.punch_stored(&object, range, sources);
             return Outcome::FillFailed;
         }
         let mut installed = InstallEnd::Complete;
@@ -89,6 +87,17 @@ impl Shell {
             }
         }
         Outcome::Filled { installed }
+    }
+
+    /// After a failed fill, makes holes again of the pages that come from the store.
+    ///
+    /// Zeros stay: nothing guards such a page, so another thread may have written to it already.
+    fn punch_stored(&self, object: &ObjectEntry, range: PageRange, sources: &[Source]) {
+        for (page, _) in range.iter().zip(sources).filter(|(_, source)| **source != Source::Zero) {
+            let len = object.page_size.bytes();
+            let punched = object.file.punch(page.offset(object.page_size), len);
+            self.note_failure("punch a failed fill", punched);
+        }
     }
 
     /// Writes whole runs of equal source in one call each.
@@ -159,7 +168,14 @@ impl Shell {
     fn patch(&self, id: ObjectId, mapping: MappingId, range: PageRange) -> InstallEnd {
         if let Some(object) = self.object(id) {
             let (offset, len) = object.bytes(range);
-            self.note_failure("patch a hole", object.file.populate_zero(offset, len));
+            if let Err(error) = object.file.populate_zero(offset, len) {
+                // Without a frame the thread would come back for ever.
+                self.host_failed("patch a hole", &error);
+                self.with_range(mapping, range, |entry, addresses| {
+                    self.poison(&entry.uffd, addresses);
+                });
+                return InstallEnd::Complete;
+            }
         }
         // Writable: a page that lost a part of itself has no valid copy any more.
         let end = self.install(mapping, range, Protection::Writable);

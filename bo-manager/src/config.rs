@@ -81,8 +81,8 @@ impl Config {
         );
         let sum = self.vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
         ensure!(
-            sum <= ByteCount::new(1 << 44),
-            "--vram and --ram are {sum} together: at most 16 TiB can be managed"
+            sum <= ByteCount::new(1 << 43),
+            "--vram and --ram are {sum} together: at most 8 TiB can be managed"
         );
         ensure!(
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),

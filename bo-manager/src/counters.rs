@@ -25,8 +25,6 @@ pub(crate) struct Counters {
     pub(crate) fault_reads_empty: Counter,
     /// Faults outside every mapping, woken.
     pub(crate) faults_stray: Counter,
-    /// Faults of processes that were sent away or left their mappings behind, given SIGBUS.
-    pub(crate) faults_revoked: Counter,
     /// Events other than faults.
     pub(crate) events_foreign: Counter,
     /// Calls to the kernel that failed in a way no healthy host shows.

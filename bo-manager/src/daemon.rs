@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
 use crate::faults::{self, Readers};
 use crate::http::{self, Site};
@@ -55,6 +56,7 @@ impl Daemon {
     /// message says what to do. Nothing is left behind.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         config.check()?;
+        refuse_huge_shmem()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
         let mut core = config.core();
         core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
@@ -79,7 +81,8 @@ impl Daemon {
                 path.display()
             )
         })?;
-        let parts = Parts { config, core, store, readers, timings, device, uffd_source };
+        let closer = Closer::start().context("cannot start the closer")?;
+        let parts = Parts { config, core, store, readers, closer, timings, device, uffd_source };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
@@ -255,6 +258,22 @@ fn choose_uffd(
         "this process cannot make a full userfaultfd: {mend}. With --user-mode-only it starts all \
          the same, but system calls on evicted memory fail with EFAULT"
     )
+}
+
+/// With huge pages in shared memory, filling one page would bring its neighbours in as zeros, and
+/// punching one would leave no hole.
+fn refuse_huge_shmem() -> anyhow::Result<()> {
+    let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    // A kernel without huge pages has no such file.
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let chosen = text.split(['[', ']']).nth(1).unwrap_or("never");
+    if ["always", "within_size", "force"].contains(&chosen) {
+        bail!(
+            "shared memory gets huge pages on this host ({path} is {chosen}), which cannot be \
+             evicted page by page: echo advise > {path}"
+        );
+    }
+    Ok(())
 }
 
 fn fault_threads(wanted: Option<usize>) -> anyhow::Result<usize> {

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use bo_core::{Fault, FaultKind, Heard};
+use bo_core::{Effect, Fault, FaultKind, Heard};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, EventBuffer, FaultEvent, Uffd};
 use bo_units::ClientId;
 use rustix::event::{EventfdFlags, epoll};
 use smallvec::SmallVec;
 
-use crate::limits::{FAULT_EVENTS_MAX, READY_MAX};
+use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
 use crate::shell::Shell;
 use crate::tables::Session;
 
@@ -106,12 +106,21 @@ fn prepare(cpu: Option<usize>) {
 struct Reader<'shell> {
     shell: &'shell Shell,
     buffer: EventBuffer,
-    faults: SmallVec<[(Fault, u64); FAULT_EVENTS_MAX]>,
+    faults: Vec<(Fault, u64)>,
+    wanted: VecDeque<Effect>,
+    /// What the buffer had counted when it was looked at last.
+    foreign: u64,
 }
 
 impl<'shell> Reader<'shell> {
     fn new(shell: &'shell Shell) -> Self {
-        Self { shell, buffer: EventBuffer::new(FAULT_EVENTS_MAX), faults: SmallVec::new() }
+        Self {
+            shell,
+            buffer: EventBuffer::new(FAULT_EVENTS_MAX),
+            faults: Vec::with_capacity(FAULT_EVENTS_MAX),
+            wanted: VecDeque::with_capacity(FAULT_EVENTS_MAX),
+            foreign: 0,
+        }
     }
 
     fn run(&mut self, epoll: BorrowedFd<'_>) {
@@ -130,10 +139,31 @@ impl<'shell> Reader<'shell> {
                 if number == STOP {
                     return;
                 }
-                if let Some(session) = self.shell.session(ClientId::from_u64(number)) {
+                let client = ClientId::from_u64(number);
+                if let Some(session) = self.shell.session(client) {
+                    let flags = event.flags;
+                    if flags.contains(epoll::EventFlags::ERR) {
+                        self.mend(&session);
+                    }
                     self.serve(&session);
                 }
             }
+        }
+    }
+
+    /// A userfaultfd that blocks is in error for ever, as epoll sees it, and every reader would
+    /// spin. The flag is shared with the client, which must have cleared it: it is set again, and
+    /// a client that goes on doing so loses its connection.
+    fn mend(&self, session: &Session) {
+        let Some(uffd) = session.uffd.get() else { return };
+        self.shell.counters.protocol_misuse.add(1);
+        self.shell.note_failure(
+            "make a userfaultfd non-blocking",
+            bo_sys::socket::set_nonblocking(uffd.as_fd(), true),
+        );
+        if session.count_offence() > BLOCKING_MAX {
+            self.shell.readers.unwatch(uffd.as_fd());
+            session.kick.notify_one();
         }
     }
 
@@ -149,7 +179,9 @@ impl<'shell> Reader<'shell> {
         };
         let read = Instant::now();
         let counters = &self.shell.counters;
-        counters.events_foreign.add(self.buffer.foreign());
+        let foreign = self.buffer.foreign();
+        counters.events_foreign.add(foreign - self.foreign);
+        self.foreign = foreign;
         if count == 0 {
             counters.fault_reads_empty.add(1);
             return;
@@ -169,7 +201,6 @@ impl<'shell> Reader<'shell> {
     /// Finds the page of an event. One that has none, or can have none any more, is answered here.
     fn place(&self, session: &Session, uffd: &Uffd, event: FaultEvent) -> Option<(Fault, u64)> {
         if session.is_revoked() || self.shell.is_sealed() {
-            self.shell.counters.faults_revoked.add(1);
             self.turn_away(uffd, event);
             return None;
         }
@@ -177,22 +208,18 @@ impl<'shell> Reader<'shell> {
             self.let_retry(uffd, event.address);
             return None;
         };
-        let kind = match event.kind {
-            uffd::FaultKind::WriteProtected => FaultKind::WriteProtected,
-            uffd::FaultKind::Missing | uffd::FaultKind::Minor => FaultKind::Missing,
-        };
         let page = entry.page_at(event.address);
+        let kind = kind_of(event);
         let fault = Fault { mapping: entry.id, page, write: event.write, kind };
         Some((fault, event.address))
     }
 
     /// Hands a batch to the core under one lock, and does what it wants.
-    fn answer(&self, uffd: &Uffd, faults: &[(Fault, u64)], read: Instant) {
+    fn answer(&mut self, uffd: &Uffd, faults: &[(Fault, u64)], read: Instant) {
         let shell = self.shell;
         let start = Instant::now();
         shell.timings.queue.observe((start - read).as_secs_f64());
         let mut strays: SmallVec<[u64; 4]> = SmallVec::new();
-        let mut wanted = VecDeque::new();
         let now = shell.now();
         let mut core = shell.lock();
         for (fault, address) in faults {
@@ -201,14 +228,14 @@ impl<'shell> Reader<'shell> {
                 Heard::Unknown => strays.push(*address),
             }
         }
-        shell.collect(core, &mut wanted);
+        shell.collect(core, &mut self.wanted);
         shell.timings.decide.observe(start.elapsed().as_secs_f64());
         for address in strays {
             self.let_retry(uffd, address);
         }
         let direct = Instant::now();
-        let starved = wanted.front().is_some_and(|effect| makes_room(&effect.action));
-        shell.carry_out(wanted);
+        let starved = self.wanted.front().is_some_and(|effect| makes_room(&effect.action));
+        shell.carry_out(&mut self.wanted);
         if starved {
             shell.timings.make_room.observe(direct.elapsed().as_secs_f64());
         }
@@ -227,11 +254,19 @@ impl<'shell> Reader<'shell> {
     /// The contents are gone for this client: SIGBUS, or leave to write what it still sees.
     fn turn_away(&self, uffd: &Uffd, event: FaultEvent) {
         let Some(page) = page_of(event.address) else { return };
+        self.shell.lock().count_outcast(event.write, kind_of(event));
         match event.kind {
             // Wakes as well. Nothing is evicted on this client's behalf any more.
             uffd::FaultKind::WriteProtected => drop(uffd.unprotect(page)),
             uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison(uffd, page),
         }
+    }
+}
+
+fn kind_of(event: FaultEvent) -> FaultKind {
+    match event.kind {
+        uffd::FaultKind::WriteProtected => FaultKind::WriteProtected,
+        uffd::FaultKind::Missing | uffd::FaultKind::Minor => FaultKind::Missing,
     }
 }
 

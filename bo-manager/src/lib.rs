@@ -8,6 +8,7 @@
 
 mod act;
 pub mod cli;
+mod closer;
 mod config;
 mod counters;
 mod daemon;

@@ -34,7 +34,7 @@ pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 3;
 /// Objects and clients listed in one status answer. What is left out is counted there.
 pub(crate) const STATUS_LIST_MAX: usize = 1000;
 
-/// How long a whole HTTP request may take, headers and all.
+/// How long an HTTP request may take once its headers are there.
 pub(crate) const HTTP_MAX: Duration = Duration::from_secs(10);
 
 /// Fault readers, unless the operator chooses. Every fault wakes them all.
@@ -42,3 +42,19 @@ pub(crate) const FAULT_THREADS_USUAL_MAX: usize = 8;
 
 /// How long to wait after a connection could not be accepted for want of descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a client may make its userfaultfd blocking before it is sent away.
+pub(crate) const BLOCKING_MAX: u32 = 16;
+
+/// Processes whose connection is over while their mappings live on, and which are still answered
+/// (with SIGBUS). Beyond that the oldest way out is taken at once: everything is poisoned.
+pub(crate) const OUTCASTS_MAX: usize = 1024;
+
+/// Pages looked at under one lock for a request that names many.
+pub(crate) const PAGES_PER_LOOK: u32 = 16 * 1024;
+
+/// Steps of a prefetch before other requests of the same thread get their turn.
+pub(crate) const PREFETCH_STEPS: u32 = 8;
+
+/// Descriptors on their way to be closed by a thread that may block.
+pub(crate) const CLOSING_MAX: usize = 4096;

@@ -1,7 +1,7 @@
 //! Waiting for a descriptor in a task.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd;
 
 use tokio::io::unix::AsyncFd;
 
@@ -13,9 +13,9 @@ use tokio::io::unix::AsyncFd;
 #[expect(
     deprecated,
     reason = "`new` is deprecated for types whose descriptor could change while it is registered. \
-              An `OwnedFd` that nobody can reach mutably keeps its descriptor until it is dropped, \
-              and `AsyncFd` deregisters first; the replacement would need unsafe code here."
+              `OwnedFd` and `Guest`, which it is used for, keep theirs until they are dropped, and \
+              `AsyncFd` deregisters first; the replacement would need unsafe code here."
 )]
-pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch<D: AsRawFd>(fd: D) -> io::Result<AsyncFd<D>> {
     AsyncFd::new(fd)
 }

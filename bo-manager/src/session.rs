@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bo_sys::socket::{self, PeerCredentials, Received};
 use bo_sys::uffd::{AdoptError, Uffd};
@@ -17,7 +18,9 @@ use bo_wire::{
 use tokio::io::unix::AsyncFd;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::limits::HANDSHAKE_MAX;
+use crate::closer::Guest;
+use crate::limits::{HANDSHAKE_MAX, OUTCASTS_MAX};
+use crate::ready;
 use crate::shell::Shell;
 use crate::tables::Session;
 
@@ -29,7 +32,7 @@ mod requests;
 /// A connection, and the process at its other end.
 pub(crate) struct Connection {
     shell: Arc<Shell>,
-    socket: AsyncFd<OwnedFd>,
+    socket: AsyncFd<Guest>,
     process: AsyncFd<OwnedFd>,
     peer: PeerCredentials,
 }
@@ -50,6 +53,8 @@ enum End {
     Closed,
     /// The client broke the protocol.
     Misuse(&'static str),
+    /// The client has not introduced itself in time.
+    Late,
     /// The socket failed.
     Host(io::Error),
 }
@@ -77,7 +82,7 @@ impl From<Reply> for Answer {
 struct Packet {
     id: u32,
     request: Request,
-    descriptor: Option<OwnedFd>,
+    descriptor: Option<Guest>,
 }
 
 impl Connection {
@@ -85,27 +90,23 @@ impl Connection {
     pub(crate) fn new(shell: Arc<Shell>, socket: OwnedFd) -> io::Result<Self> {
         socket::set_nonblocking(&socket, true)?;
         let peer = socket::peer(&socket)?;
-        let process = crate::ready::watch(socket::pidfd_of_peer(&socket)?)?;
-        Ok(Self { shell, socket: crate::ready::watch(socket)?, process, peer })
+        let process = ready::watch(socket::pidfd_of_peer(&socket)?)?;
+        // What the client sends and we never read is closed with it, hence a guest.
+        let socket = ready::watch(shell.closer.host(socket))?;
+        Ok(Self { shell, socket, process, peer })
     }
 
     /// Serves it to its end.
     pub(crate) async fn serve(self, handshake: OwnedSemaphorePermit) {
-        let greeted = tokio::time::timeout(HANDSHAKE_MAX, self.greet()).await;
-        drop(handshake);
-        let session = match greeted {
-            Ok(Ok(session)) => session,
-            Ok(Err(End::Closed)) => return,
-            Ok(Err(end)) => return self.complain(&end),
-            Err(_) => {
-                self.shell.counters.protocol_handshake.add(1);
-                tracing::warn!(pid = self.peer.pid, "a client did not finish its handshake");
-                return;
-            }
+        let session = match self.greet().await {
+            Ok(session) => session,
+            Err(end) => return self.complain(&end),
         };
+        drop(handshake);
         let end = tokio::select! {
             end = self.listen(&session) => end,
             _ = self.process.readable() => End::Closed,
+            () = session.kick.notified() => End::Misuse("it made its userfaultfd block, often"),
         };
         self.complain(&end);
         self.bury(&session).await;
@@ -115,6 +116,10 @@ impl Connection {
         let (pid, uid) = (self.peer.pid, self.peer.uid);
         match end {
             End::Closed => {}
+            End::Late => {
+                self.shell.counters.protocol_handshake.add(1);
+                tracing::warn!(pid, uid, "a client did not finish its handshake");
+            }
             End::Misuse(what) => tracing::warn!(pid, uid, "a client was sent away: {what}"),
             End::Host(error) => tracing::error!(pid, uid, %error, "a connection failed"),
         }
@@ -122,39 +127,34 @@ impl Connection {
 
     /// Hello, welcome, userfaultfd.
     async fn greet(&self) -> Result<Arc<Session>, End> {
-        let hello = self.receive().await?;
+        let hello = in_time(self.receive()).await?;
         let Request::Hello { name, on_lost } = hello.request else {
             return Err(self.misuse("its first message was no hello"));
         };
-        let session = match self.admit(name.as_str()) {
+        let session = match self.admit(name.as_str(), on_lost) {
             Ok(session) => session,
             Err(refusal) => {
                 self.refuse(hello.id, refusal).await?;
                 return Err(End::Closed);
             }
         };
-        let attached = self.attach_uffd(hello.id, &session, on_lost).await;
+        let attached = in_time(self.attach_uffd(hello.id, &session)).await;
         if attached.is_err() {
-            self.forget(session.id);
+            self.shell.forget_session(session.id);
         }
         attached.map(|()| session)
     }
 
-    fn admit(&self, name: &str) -> Result<Arc<Session>, Refusal> {
+    fn admit(&self, name: &str, on_lost: DaemonLost) -> Result<Arc<Session>, Refusal> {
         let id = self.shell.decide(|core, _| core.connect(name)).map_err(refusal::of)?;
         let session = Arc::new(Session::new(id));
         self.shell.sessions.insert(id, Arc::clone(&session));
         let (pid, uid) = (self.peer.pid, self.peer.uid);
-        tracing::info!(client = %id, name, pid, uid, "a client has come");
+        tracing::info!(client = %id, name, pid, uid, ?on_lost, "a client has come");
         Ok(session)
     }
 
-    async fn attach_uffd(
-        &self,
-        hello: u32,
-        session: &Session,
-        _on_lost: DaemonLost,
-    ) -> Result<(), End> {
+    async fn attach_uffd(&self, hello: u32, session: &Session) -> Result<(), End> {
         let shell = &self.shell;
         let reply = Reply::Welcome {
             client: session.id.to_u64(),
@@ -172,7 +172,8 @@ impl Connection {
         else {
             return Err(self.misuse("its second message brought no userfaultfd"));
         };
-        let uffd = match Uffd::adopt(fd) {
+        // A duplicate: should it be no userfaultfd at all, the guest's is the last one to close.
+        let uffd = match Uffd::adopt(fd.as_fd().try_clone_to_owned()?) {
             Ok(uffd) => Arc::new(uffd),
             Err(error) => {
                 let refusal = self.uffd_refused(error);
@@ -180,10 +181,10 @@ impl Connection {
                 return Err(End::Closed);
             }
         };
-        shell.readers.watch(session.id, uffd.as_fd())?;
-        if session.uffd.set(uffd).is_err() {
+        if session.uffd.set(Arc::clone(&uffd)).is_err() {
             return Err(self.misuse("it sent two userfaultfds"));
         }
+        shell.readers.watch(session.id, uffd.as_fd())?;
         self.send(id, &Reply::Done, None).await
     }
 
@@ -234,7 +235,9 @@ impl Connection {
                 Err(_would_block) => {}
             }
         };
-        let Received { len, mut descriptors, truncated, descriptors_lost } = received;
+        let Received { len, descriptors, truncated, descriptors_lost } = received;
+        let mut descriptors: Vec<Guest> =
+            descriptors.into_iter().map(|fd| self.shell.closer.host(fd)).collect();
         if len == 0 {
             return Err(End::Closed);
         }
@@ -288,37 +291,56 @@ impl Connection {
         End::Misuse(what)
     }
 
-    /// Gives back everything that the client held, then waits for its process to end: one that
-    /// lives on may still touch its mappings, and gets SIGBUS rather than zeros or silence.
-    async fn bury(&self, session: &Session) {
+    /// Gives back everything that the client held.
+    ///
+    /// If it left mappings behind and its process lives on, what it still touches gives SIGBUS
+    /// rather than zeros or silence, until the process ends.
+    async fn bury(self, session: &Session) {
         session.revoke();
-        let shell = &self.shell;
-        let mappings = shell.decide(|core, now| core.client_gone(now, session.id));
+        let Self { shell, socket, process, peer } = self;
+        drop(socket);
+        let mappings = tokio::task::block_in_place(|| {
+            shell.decide(|core, now| core.client_gone(now, session.id))
+        });
         for mapping in mappings {
             shell.mappings.remove(&mapping);
         }
-        tracing::info!(client = %session.id, pid = self.peer.pid, "a client has gone");
-        if let Some(uffd) = session.uffd.get() {
+        tracing::info!(client = %session.id, pid = peer.pid, "a client has gone");
+        let ranges: Vec<_> = session.ranges.read().values().map(|each| each.range).collect();
+        if let (Some(uffd), false) = (session.uffd.get(), ranges.is_empty()) {
             // Who waited for a fill that nobody does any more faults again, and is told.
-            let ranges: Vec<_> = session.ranges.read().values().map(|each| each.range).collect();
-            for range in ranges {
-                shell.note_failure("wake", uffd.wake(range));
+            for range in &ranges {
+                shell.note_failure("wake", uffd.wake(*range));
             }
+            if shell.outcasts.fetch_add(1, Ordering::Relaxed) < OUTCASTS_MAX {
+                if let Err(error) = process.readable().await.map(drop) {
+                    shell.host_failed("wait for a process", &error);
+                }
+            } else {
+                for range in &ranges {
+                    shell.poison(uffd, *range);
+                }
+            }
+            shell.outcasts.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Err(error) = self.process.readable().await.map(drop) {
-            shell.host_failed("wait for a process", &error);
-        }
-        self.forget(session.id);
+        shell.forget_session(session.id);
     }
+}
 
-    fn forget(&self, client: ClientId) {
-        let shell = &self.shell;
-        if let Some((_, session)) = shell.sessions.remove(&client) {
+/// Nobody may keep a half-made session for long.
+async fn in_time<T>(step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+    tokio::time::timeout(HANDSHAKE_MAX, step).await.unwrap_or(Err(End::Late))
+}
+
+impl Shell {
+    /// Takes a session out of the tables, and its userfaultfd out of every epoll.
+    fn forget_session(&self, client: ClientId) {
+        if let Some((_, session)) = self.sessions.remove(&client) {
             if let Some(uffd) = session.uffd.get() {
-                shell.readers.unwatch(uffd.as_fd());
+                self.readers.unwatch(uffd.as_fd());
             }
             // Nothing is left to give back, unless the handshake failed.
-            shell.decide(|core, now| core.client_gone(now, client));
+            self.decide(|core, now| core.client_gone(now, client));
         }
     }
 }

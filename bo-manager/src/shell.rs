@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bo_core::{Effect, Gauges, Manager, Stats};
@@ -18,6 +18,7 @@ use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::faults::Readers;
@@ -37,6 +38,9 @@ pub(crate) struct Shell {
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
+    pub(crate) closer: Closer,
+    /// Sessions that are over, of processes that live on.
+    pub(crate) outcasts: AtomicUsize,
     pub(crate) timings: Timings,
     pub(crate) counters: Counters,
     pub(crate) device: Option<UffdDevice>,
@@ -54,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) core: Manager,
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
+    pub(crate) closer: Closer,
     pub(crate) timings: Timings,
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
@@ -61,7 +66,7 @@ pub(crate) struct Parts {
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, core, store, readers, timings, device, uffd_source } = parts;
+        let Parts { config, core, store, readers, closer, timings, device, uffd_source } = parts;
         Self {
             core: Mutex::new(core),
             objects: DashMap::new(),
@@ -72,6 +77,8 @@ impl Shell {
             store,
             readers,
             bell: Bell::default(),
+            closer,
+            outcasts: AtomicUsize::new(0),
             timings,
             counters: Counters::default(),
             device,
@@ -96,7 +103,7 @@ impl Shell {
         let mut core = self.core.lock();
         let result = decide(&mut core, now);
         self.collect(core, &mut wanted);
-        self.carry_out(wanted);
+        self.carry_out(&mut wanted);
         result
     }
 
@@ -117,14 +124,14 @@ impl Shell {
     }
 
     /// Does what is wanted, reports it, and does what is then wanted, until nothing is.
-    pub(crate) fn carry_out(&self, mut wanted: VecDeque<Effect>) {
+    pub(crate) fn carry_out(&self, wanted: &mut VecDeque<Effect>) {
         while let Some(effect) = wanted.pop_front() {
             let outcome = self.act(effect.action);
             if let (Some(id), Some(outcome)) = (effect.id, outcome) {
                 let now = self.now();
                 let mut core = self.core.lock();
                 core.handle_outcome(now, id, outcome);
-                self.collect(core, &mut wanted);
+                self.collect(core, wanted);
             }
         }
     }

@@ -47,7 +47,11 @@ fn close_session(shell: &Shell, session: &Session) {
     let mappings: Vec<_> = session.ranges.read().values().map(Arc::clone).collect();
     for mapping in mappings {
         drop(uffd.unprotect(mapping.range));
-        let absent = shell.lock().absent_runs(mapping.id);
+        let absent = match session.is_revoked() {
+            // Its contents went with its connection.
+            true => vec![mapping.pages],
+            false => shell.lock().absent_runs(mapping.id),
+        };
         for run in absent {
             if let Some(addresses) = mapping.addresses(run) {
                 shell.poison(uffd, addresses);

@@ -1,7 +1,7 @@
 //! What the shell knows of objects, mappings and sessions: descriptors and addresses.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bo_core::Access;
@@ -11,7 +11,7 @@ use bo_sys::uffd::Uffd;
 use bo_units::{ClientId, MappingId, ObjectId, PageIndex, PageRange, PageSize};
 use bo_wire::Token;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// An object's file.
 #[derive(Debug)]
@@ -70,6 +70,9 @@ pub(crate) struct Session {
     pub(crate) detaching: Mutex<HashMap<MappingId, oneshot::Sender<()>>>,
     /// The connection is over but the process lives: what it still touches gives SIGBUS.
     revoked: AtomicBool,
+    /// Ends the connection.
+    pub(crate) kick: Notify,
+    offences: AtomicU32,
 }
 
 impl Session {
@@ -80,11 +83,18 @@ impl Session {
             ranges: RwLock::default(),
             detaching: Mutex::default(),
             revoked: AtomicBool::new(false),
+            kick: Notify::new(),
+            offences: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
+    }
+
+    /// One more; says how many there were.
+    pub(crate) fn count_offence(&self) -> u32 {
+        self.offences.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn is_revoked(&self) -> bool {

@@ -48,14 +48,21 @@ pub struct Limits {
     pub objects: u32,
     /// Mappings alive at the same time, in all clients together.
     pub mappings: u32,
+    /// Mappings of one client. The kernel's own ceiling, vm.max_map_count, is usually this.
+    pub mappings_per_client: u32,
     /// Mappings of one object. Each makes evicting its pages dearer by one system call.
     pub mappings_per_object: u32,
 }
 
 impl Limits {
     /// What a daemon starts with.
-    pub const DEFAULT: Self =
-        Self { clients: 4096, objects: 250_000, mappings: 1_000_000, mappings_per_object: 1024 };
+    pub const DEFAULT: Self = Self {
+        clients: 4096,
+        objects: 250_000,
+        mappings: 1_000_000,
+        mappings_per_client: 65_536,
+        mappings_per_object: 1024,
+    };
 }
 
 /// The largest object: 1 TiB.
@@ -80,6 +87,9 @@ pub(crate) const RECLAIM_STEP_BYTES_MIN: u64 = 64 * 1024;
 
 /// The most that such a step frees.
 pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
+
+/// Pages that writes may call back in a row while a fill waits for room.
+pub(crate) const RESCUES_MAX: u32 = 16;
 
 /// Free slots whose RAM is kept for the next eviction. What is beyond goes back to the host.
 pub(crate) const WARM_BYTES_MAX: u64 = 64 << 20;

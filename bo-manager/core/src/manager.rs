@@ -19,6 +19,7 @@ use crate::store::{Exchange, StoreBook};
 mod answer;
 mod evict;
 mod fill;
+mod hints;
 mod requests;
 mod room;
 mod teardown;
@@ -26,7 +27,8 @@ mod teardown;
 mod verify;
 mod views;
 
-pub use requests::{AllocRequest, Allocated, Attached, Prefetch};
+pub use hints::Prefetch;
+pub use requests::{AllocRequest, Allocated, Attached};
 
 /// One page fault, as the shell heard it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +163,8 @@ pub struct Manager {
     pub(crate) effects: VecDeque<Effect>,
     /// Kept to be used again, so that a reclaim does not allocate.
     pub(crate) victims: Vec<FrameId>,
+    /// Pages called back since a fill last got room.
+    pub(crate) rescues: u32,
     pub(crate) draining: bool,
     pub(crate) stats: Stats,
 }
@@ -195,6 +199,7 @@ impl Manager {
             queue: VecDeque::new(),
             effects: VecDeque::new(),
             victims: Vec::new(),
+            rescues: 0,
             draining: false,
             stats: Stats::default(),
             config,
@@ -221,6 +226,20 @@ impl Manager {
         self.on_fault(object, fault);
         self.settle();
         Heard::Noted
+    }
+
+    /// Counts a fault that the shell answers by itself, because its client has nothing here any
+    /// more: with SIGBUS, or by letting a write through to what it still sees.
+    pub fn count_outcast(&mut self, write: bool, kind: FaultKind) {
+        match (kind, write) {
+            (FaultKind::WriteProtected, _) => self.stats.faults_protect += 1,
+            (FaultKind::Missing, true) => self.stats.faults_write += 1,
+            (FaultKind::Missing, false) => self.stats.faults_read += 1,
+        }
+        match kind {
+            FaultKind::WriteProtected => self.stats.verdicts_refault += 1,
+            FaultKind::Missing => self.stats.verdicts_sigbus += 1,
+        }
     }
 
     /// Reports what came of an effect. Call it once for each effect that has an id.

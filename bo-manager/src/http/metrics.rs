@@ -51,6 +51,13 @@ struct Page {
 /// A metric's only label and its value, or none.
 type Label = Option<(&'static str, &'static str)>;
 
+/// A value of a label, and the metric's value there.
+type Row = (&'static str, u64);
+
+fn labelled(label: &'static str, rows: &[Row]) -> Vec<(Label, u64)> {
+    rows.iter().map(|(value, count)| (Some((label, *value)), *count)).collect()
+}
+
 impl Page {
     fn family(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, u64)]) {
         let rows = rows.iter().map(|(label, value)| row(*label, kind, *value)).collect();
@@ -66,32 +73,16 @@ impl Page {
         self.family(name, help, MetricType::COUNTER, &[(None, value)]);
     }
 
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        rows: &[(&'static str, u64)],
-    ) {
-        let rows: Vec<(Label, u64)> =
-            rows.iter().map(|(value, count)| (Some((label, *value)), *count)).collect();
-        self.family(name, help, MetricType::COUNTER, &rows);
+    fn counters(&mut self, name: &str, help: &str, label: &'static str, rows: &[Row]) {
+        self.family(name, help, MetricType::COUNTER, &labelled(label, rows));
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, help, MetricType::GAUGE, &[(None, value)]);
     }
 
-    fn gauges(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        rows: &[(&'static str, u64)],
-    ) {
-        let rows: Vec<(Label, u64)> =
-            rows.iter().map(|(value, count)| (Some((label, *value)), *count)).collect();
-        self.family(name, help, MetricType::GAUGE, &rows);
+    fn gauges(&mut self, name: &str, help: &str, label: &'static str, rows: &[Row]) {
+        self.family(name, help, MetricType::GAUGE, &labelled(label, rows));
     }
 
     fn info(&mut self) {
@@ -272,7 +263,6 @@ fn export_shell(page: &mut Page, counters: &Counters) {
         fault_reads,
         fault_reads_empty,
         faults_stray,
-        faults_revoked,
         events_foreign,
         host_failures,
         protocol_malformed,
@@ -286,8 +276,6 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     page.counters("bo_fault_reads_total", help, "result", &rows);
     let help = "Faults outside every known mapping.";
     page.counter("bo_faults_stray_total", help, faults_stray.get());
-    let help = "Faults of processes without a connection, given SIGBUS.";
-    page.counter("bo_faults_revoked_total", help, faults_revoked.get());
     let help = "Events other than page faults.";
     page.counter("bo_uffd_events_foreign_total", help, events_foreign.get());
     let help = "System calls that failed as on no healthy host; see the log.";

@@ -1,6 +1,6 @@
 //! Requests about whole objects: make, share, look at.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use bo_core::AllocRequest;
@@ -142,10 +142,10 @@ impl Connection {
     pub(super) fn import_descriptor(
         &self,
         session: &Session,
-        descriptor: &OwnedFd,
+        descriptor: BorrowedFd<'_>,
         access: Access,
     ) -> Result<Answer, Refusal> {
-        let identified = memfd::identify(descriptor.as_fd());
+        let identified = memfd::identify(descriptor);
         let (identity, can) = identified.map_err(|_| Refusal::Invalid(InvalidKind::Descriptor))?;
         let granted = match can {
             DescriptorAccess::ReadWrite => bo_core::Access::ReadWrite,

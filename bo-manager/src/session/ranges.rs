@@ -8,7 +8,8 @@ use bo_sys::uffd::RegisterOutcome;
 use bo_units::{ObjectId, PageRange};
 use bo_wire::{Access, InvalidKind, Refusal, Reply};
 
-use crate::session::requests::access_of;
+use crate::limits::PREFETCH_STEPS;
+use crate::session::requests::{access_of, parts};
 use crate::session::{Connection, refusal};
 use crate::tables::{MappingEntry, Session};
 
@@ -77,23 +78,56 @@ impl Connection {
     }
 
     /// Brings pages in, run after run, and says how many of the range are present then.
-    pub(super) fn prefetch(
+    ///
+    /// It stops when it has brought in half of what the pool holds: more would begin to push out
+    /// what it brought first. Between steps other clients have their turn, and a client that goes
+    /// away meanwhile is heard.
+    pub(super) async fn prefetch(
         &self,
         session: &Session,
         id: ObjectId,
         range: PageRange,
     ) -> Result<Reply, Refusal> {
+        let object = self.shell.object(id).ok_or(Refusal::Gone)?;
+        let half = self.shell.config.vram.get() / 2 / object.page_size.bytes();
+        let mut brought = 0;
+        for part in parts(range) {
+            let mut rest = Some(part);
+            while let Some(range) = rest.filter(|_| brought < half) {
+                rest = tokio::task::block_in_place(|| {
+                    self.prefetch_some(session, id, range, &mut brought)
+                })?;
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut resident = 0;
+        for part in parts(range) {
+            let count = self.shell.lock().resident_pages(session.id, id, part);
+            resident += count.map_err(refusal::of)?.get();
+        }
+        Ok(Reply::Prefetched { resident_pages: resident })
+    }
+
+    /// A few steps; gives what is left to do.
+    fn prefetch_some(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        range: PageRange,
+        brought: &mut u64,
+    ) -> Result<Option<PageRange>, Refusal> {
         let mut rest = Some(range);
-        while let Some(range) = rest {
+        for _ in 0..PREFETCH_STEPS {
+            let Some(range) = rest else { break };
             let step = self.shell.decide(|core, now| core.prefetch(now, session.id, id, range));
             rest = match step.map_err(refusal::of)? {
                 Prefetch::Done => None,
-                Prefetch::Started(next) => {
-                    PageRange::between(next, range.end()).filter(|rest| !rest.is_empty())
+                Prefetch::Started { run } => {
+                    *brought += u64::from(run.count().get());
+                    PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                 }
             };
         }
-        let resident = self.shell.lock().resident_pages(session.id, id, range);
-        Ok(Reply::Prefetched { resident_pages: resident.map_err(refusal::of)?.get() })
+        Ok(rest)
     }
 }

@@ -1,6 +1,6 @@
 //! From a request to its handler. What a client names is a claim until the core has granted it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
@@ -8,6 +8,8 @@ use bo_wire::{
     Access, ClaimedMapping, ClaimedObject, InvalidKind, Placement, Refusal, Reply, Request,
 };
 
+use crate::closer::Guest;
+use crate::limits::PAGES_PER_LOOK;
 use crate::session::{Answer, Connection};
 use crate::tables::Session;
 
@@ -20,6 +22,18 @@ pub(super) fn claimed(object: ClaimedObject) -> ObjectId {
 pub(super) fn pages(first: u32, count: u32) -> Result<PageRange, Refusal> {
     let range = PageRange::checked_new(PageIndex::new(first), PageCount::new(count));
     range.ok_or(Refusal::Invalid(InvalidKind::Range))
+}
+
+/// The range in parts that are short enough to look at under one lock.
+pub(super) fn parts(range: PageRange) -> impl Iterator<Item = PageRange> {
+    let step = PageCount::new(PAGES_PER_LOOK);
+    let mut first = range.first();
+    std::iter::from_fn(move || {
+        let rest = PageRange::between(first, range.end()).filter(|rest| !rest.is_empty())?;
+        let end = first.checked_add(step).map_or(range.end(), |end| end.min(range.end()));
+        first = end;
+        PageRange::between(rest.first(), end)
+    })
 }
 
 pub(super) fn access_of(access: Access) -> bo_core::Access {
@@ -49,10 +63,14 @@ impl Connection {
         &self,
         session: &Arc<Session>,
         request: Request,
-        descriptor: Option<OwnedFd>,
+        descriptor: Option<Guest>,
     ) -> Result<Answer, Refusal> {
         if let Request::Unmap { mapping } = request {
             return self.unmap(session, mapping).await.map(Answer::from);
+        }
+        if let Request::Prefetch { object, first_page, pages: count } = request {
+            let range = pages(first_page, count)?;
+            return self.prefetch(session, claimed(object), range).await.map(Answer::from);
         }
         tokio::task::block_in_place(|| self.handle_at_once(session, request, descriptor))
     }
@@ -61,7 +79,7 @@ impl Connection {
         &self,
         session: &Arc<Session>,
         request: Request,
-        descriptor: Option<OwnedFd>,
+        descriptor: Option<Guest>,
     ) -> Result<Answer, Refusal> {
         match request {
             Request::Allocate { bytes, page_bytes, placement, label } => {
@@ -82,24 +100,28 @@ impl Connection {
             Request::ImportToken { token, access } => self.import_token(session, token, access),
             Request::ImportDescriptor { access } => {
                 let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
-                self.import_descriptor(session, &descriptor, access)
+                self.import_descriptor(session, descriptor.as_fd(), access)
             }
             Request::Touch { object, first_page, pages: count } => {
-                let range = pages(first_page, count)?;
-                self.shell
-                    .decide(|core, _| core.touch(session.id, claimed(object), range))
-                    .map_err(super::refusal::of)?;
-                Ok(Reply::Done.into())
-            }
-            Request::Prefetch { object, first_page, pages: count } => {
-                let range = pages(first_page, count)?;
-                self.prefetch(session, claimed(object), range).map(Answer::from)
+                self.touch(session, claimed(object), pages(first_page, count)?).map(Answer::from)
             }
             Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
-            Request::Hello { .. } | Request::AttachUffd | Request::Unmap { .. } => {
-                Err(Refusal::Invalid(InvalidKind::State))
-            }
+            Request::Hello { .. }
+            | Request::AttachUffd
+            | Request::Unmap { .. }
+            | Request::Prefetch { .. } => Err(Refusal::Invalid(InvalidKind::State)),
         }
+    }
+
+    fn touch(&self, session: &Session, id: ObjectId, range: PageRange) -> Result<Reply, Refusal> {
+        // Checked as a whole, so that a claim that goes too far changes nothing.
+        self.shell.lock().grant(session.id, id, range).map_err(super::refusal::of)?;
+        for part in parts(range) {
+            self.shell
+                .decide(|core, _| core.touch(session.id, id, part))
+                .map_err(super::refusal::of)?;
+        }
+        Ok(Reply::Done)
     }
 
     /// Answers when nothing of the mapping is in flight any more, so that the client may use the

@@ -1,14 +1,12 @@
 //! Evictions: protect, copy, punch. A clean page is only punched.
 
-use std::cell::Cell;
-
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use smallvec::SmallVec;
 
 use crate::Access;
 use crate::effect::Action;
 use crate::frames::FrameId;
-use crate::limits::{EVICT_RUN_BYTES, EVICT_RUN_PAGES};
+use crate::limits::{EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
 use crate::manager::answer::single;
 use crate::manager::{Manager, Move, Pending, Reason, Stage};
 use crate::page::{MoveId, PageKey, Residency, StoreCopy, grown, run as pages};
@@ -171,26 +169,23 @@ impl Manager {
         let (id, range, slots, guards) = self.end_copying(at);
         assert_eq!(zero.len(), range.count().as_usize(), "one answer for each page");
         self.guards_end(&guards);
-        let runs: Cell<SmallVec<[PageRange; 2]>> = Cell::default();
+        let mut runs: SmallVec<[PageRange; 2]> = SmallVec::new();
         for ((index, number), zero) in range.iter().zip(slots).zip(zero) {
-            let wanted = (self.moves[at.0 as usize].waiters.iter())
-                .any(|waiter| waiter.write && waiter.page == index);
+            let wanted = self.may_rescue()
+                && (self.moves[at.0 as usize].waiters.iter())
+                    .any(|waiter| waiter.write && waiter.page == index);
             if wanted {
                 self.rescue(id, index, number);
                 continue;
             }
             self.keep_copy(id, index, number, *zero);
-            let mut list = runs.take();
-            match list.last_mut() {
-                Some(run) if run.end() == index => {
-                    *run = grown(*run);
-                }
-                Some(_) | None => list.push(single(index)),
+            match runs.last_mut() {
+                Some(run) if run.end() == index => *run = grown(*run),
+                Some(_) | None => runs.push(single(index)),
             }
-            runs.set(list);
         }
         self.answer_rescuers(at, id);
-        self.go_on_punching(at, id, runs.into_inner());
+        self.go_on_punching(at, id, runs);
     }
 
     fn end_copying(
@@ -212,9 +207,16 @@ impl Manager {
         }
     }
 
+    /// Writers that call every page back could keep a small pool full for ever: while somebody
+    /// waits for room, only so many may.
+    fn may_rescue(&self) -> bool {
+        self.queue.is_empty() || self.rescues < RESCUES_MAX
+    }
+
     /// A write called the eviction off: the page stays, its copy is thrown away.
     fn rescue(&mut self, id: ObjectId, index: PageIndex, slot: u32) {
         self.stats.evictions_rescued += 1;
+        self.rescues += 1;
         self.stay(id, index, Some(slot));
     }
 

@@ -79,9 +79,8 @@ impl Manager {
             self.begin_fill(at);
             return;
         }
-        for page in range.iter() {
-            self.object_mut(object).pages.get_mut(page).residency = Residency::Waiting(at);
-        }
+        assert_eq!(range.count(), PageCount::ONE, "room can be made for any page, not for any run");
+        self.object_mut(object).pages.get_mut(range.first()).residency = Residency::Waiting(at);
         self.stats.faults_starved += u64::from(primary.is_some());
         self.queue.push_back(at);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, PageSize, Tick};
+use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, PageSize};
 use smallvec::SmallVec;
 
 use crate::entities::{Client, Hold, Mapping, Object, Stream};
@@ -47,15 +47,6 @@ pub struct Attached {
     /// Pages that the shell must write-protect in it before it says yes to the client: their
     /// first write has to be seen.
     pub guard: Vec<PageRange>,
-}
-
-/// What one step of a prefetch did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prefetch {
-    /// Pages are on their way, or being waited for; the next step begins at this page.
-    Started(bo_units::PageIndex),
-    /// Every page of the range is present or on its way.
-    Done,
 }
 
 impl Manager {
@@ -290,6 +281,10 @@ impl Manager {
         if self.mappings.len() >= limits.mappings as usize {
             return Err(Refusal::MappingLimit(limits.mappings));
         }
+        let owned = self.clients.get(client).ok_or(Refusal::Gone)?.mappings.len();
+        if owned >= limits.mappings_per_client as usize {
+            return Err(Refusal::MappingLimit(limits.mappings_per_client));
+        }
         let entry = self.objects.get_mut(object).ok_or(Refusal::Gone)?;
         if entry.mappings.len() >= limits.mappings_per_object as usize {
             return Err(Refusal::MappingLimit(limits.mappings_per_object));
@@ -312,63 +307,6 @@ impl Manager {
         owner.mappings.push(mapping);
         owner.holds.get_mut(&object.slot).expect("its access was looked up").mappings += 1;
         Ok(Attached { mapping, guard })
-    }
-
-    /// Notes that pages are in use, for those who know better than the faults show.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Gone`], [`Refusal::Range`].
-    pub fn touch(
-        &mut self,
-        client: ClientId,
-        object: ObjectId,
-        range: PageRange,
-    ) -> Result<(), Refusal> {
-        let range = self.grant(client, object, range)?;
-        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
-        if entry.placement == Placement::Vram {
-            for (_, page) in entry.pages.touched(range) {
-                if let Residency::Resident { frame, .. } = page.residency {
-                    self.policy.on_touched(frame);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings in the next run of absent pages of `range`, evicting others if it must. The effects
-    /// are to be carried out before the next step.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Draining`].
-    pub fn prefetch(
-        &mut self,
-        _now: Tick,
-        client: ClientId,
-        object: ObjectId,
-        range: PageRange,
-    ) -> Result<Prefetch, Refusal> {
-        if self.draining {
-            return Err(Refusal::Draining);
-        }
-        let range = self.grant(client, object, range)?;
-        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
-        let absent = |page| entry.pages.get(page).residency == Residency::Absent;
-        let Some(first) = range.iter().find(|page| absent(*page)) else {
-            return Ok(Prefetch::Done);
-        };
-        // A run that the pool can never hold would wait for ever.
-        let most = crate::limits::EVICT_RUN_BYTES.min(self.pool.capacity() / POOL_PAGES_MIN);
-        let most = (most / entry.page_size.bytes()).max(1);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let rest = PageRange::between(first, range.end()).expect("it was found in the range");
-        let count = rest.iter().take(most).take_while(|page| absent(*page)).count();
-        let run = crate::page::run(first, count);
-        self.start_fill(object, run, None);
-        self.settle();
-        Ok(Prefetch::Started(run.end()))
     }
 }
 

@@ -20,6 +20,7 @@ impl Manager {
                 self.abandon(at);
             } else if bytes <= self.pool.free() {
                 self.queue.pop_front();
+                self.rescues = 0;
                 self.begin_fill(at);
             } else {
                 break;

@@ -57,8 +57,9 @@ impl Manager {
     /// Returns the mappings that it had, so that the shell can forget their addresses. Effects in
     /// flight that name them are reported as ever.
     pub fn client_gone(&mut self, _now: Tick, client: ClientId) -> Vec<MappingId> {
-        let Some(entry) = self.clients.get(client) else { return Vec::new() };
-        let mappings = entry.mappings.to_vec();
+        let Some(entry) = self.clients.get_mut(client) else { return Vec::new() };
+        // Taken as a whole: looking each one up in the list of all would be quadratic.
+        let mappings = std::mem::take(&mut entry.mappings).into_vec();
         let objects: Vec<ObjectId> = entry.holds.values().map(|hold| hold.object).collect();
         for mapping in &mappings {
             self.forget_mapping(*mapping);

@@ -4,5 +4,6 @@ mod accounts;
 mod desk;
 mod endings;
 mod faults;
+mod hints;
 mod moves;
 mod rights;

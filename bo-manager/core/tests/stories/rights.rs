@@ -94,7 +94,13 @@ fn a_new_mapping_is_guarded_where_a_write_must_be_seen() {
 #[test]
 fn each_limit_holds_and_gives_way_when_something_goes() {
     let mut config = CoreConfig::new(pages(16), pages(16));
-    config.limits = Limits { clients: 1, objects: 1, mappings: 2, mappings_per_object: 1 };
+    config.limits = Limits {
+        clients: 1,
+        objects: 1,
+        mappings: 2,
+        mappings_per_client: 2,
+        mappings_per_object: 1,
+    };
     let mut desk = Desk::with(config);
     let client = desk.client();
     assert_eq!(desk.manager.connect("one more"), Err(Refusal::ClientLimit(1)));
