@@ -27,6 +27,9 @@ const THREADS_EACH: u32 = 2;
 /// Every third file is read by both processes.
 const SHARED_EVERY: usize = 3;
 
+/// Bytes of one read in the storm.
+const READ_BYTES: u64 = 4096;
+
 /// An object is rounded up to whole pages; no default page is larger than this.
 const PAGE_BYTES_MAX: u64 = 64 << 10;
 
@@ -125,7 +128,7 @@ fn rage(
     calibration: &Calibration,
     storm: Duration,
 ) -> Result<Vec<StormFigures>> {
-    let fault_threshold_ns = sizes::floor(calibration.fault_threshold_us() * 1e3);
+    let fault_threshold_ns = sizes::floor(calibration.fault_threshold_us(READ_BYTES) * 1e3);
     let millis = u64::try_from(storm.as_millis()).unwrap_or(u64::MAX);
     let answers = crew.tell_each(&Progress::open_ended("storm of reads"), |index| {
         let seed = sizes::as_u64(index) + 1;

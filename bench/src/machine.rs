@@ -12,6 +12,8 @@ pub(crate) struct Machine {
     /// Those that this process may run on; 0 when that cannot be seen.
     pub(crate) cpus: usize,
     pub(crate) memory_bytes: Option<u64>,
+    /// Of the last minute when the run began. Above zero, others had a part in the figures.
+    pub(crate) load_average: Option<f64>,
     /// Huge pages in shared memory change what a fault costs.
     pub(crate) shmem_huge_pages: String,
     pub(crate) version: &'static str,
@@ -28,6 +30,7 @@ impl Machine {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cpus: bo_sys::thread::allowed_cpus().map_or(0, |cpus| cpus.len()),
             memory_bytes: field("/proc/meminfo", "MemTotal").and_then(|text| kib(&text)),
+            load_average: load_average(),
             shmem_huge_pages: first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
             version: env!("CARGO_PKG_VERSION"),
             commit: env!("BO_COMMIT"),
@@ -49,6 +52,10 @@ fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let values = text.lines().filter_map(|line| line.split_once(':'));
     values.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+fn load_average() -> Option<f64> {
+    first_line("/proc/loadavg").split_whitespace().next()?.parse().ok()
 }
 
 fn kib(text: &str) -> Option<u64> {

@@ -13,6 +13,7 @@ mod limits;
 mod machine;
 mod mismatch;
 mod orders;
+mod out;
 mod pattern;
 mod progress;
 mod report;

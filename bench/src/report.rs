@@ -15,6 +15,7 @@ use crate::latency::Percentiles;
 use crate::machine::Machine;
 use crate::mismatch::{Mismatch, Mismatches};
 use crate::orders::{HitFigures, StormFigures, SweepFigures, VerifyFigures};
+use crate::out;
 use crate::report::ratios::Ratios;
 use crate::settings::Settings;
 use crate::sizes;
@@ -30,6 +31,8 @@ pub(crate) struct Figures {
     /// What the daemon did from the first phase to the last.
     pub(crate) change: Change,
     pub(crate) after: Status,
+    /// What the host lacks, as far as the daemon says.
+    pub(crate) lacks: Vec<String>,
 }
 
 /// One fill, pattern and check.
@@ -76,6 +79,8 @@ pub(crate) struct Report {
     pub(crate) ratios: Ratios,
     /// Sentences; a run is clean when there are none.
     pub(crate) broken_rules: Vec<String>,
+    /// Whatever the daemon misses on this host.
+    pub(crate) lacks: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) machine: Machine,
 }
@@ -113,7 +118,7 @@ impl Report {
         let (vram_capacity, vram_peak) = (vram.capacity_bytes, vram.peak_bytes);
         let broken_rules = rules::broken(settings, &figures, vram);
         let ratios = Ratios::new(calibration, &figures);
-        let Figures { hit, sweep, one_client, scene, change, after: _ } = figures;
+        let Figures { hit, sweep, one_client, scene, change, after: _, lacks } = figures;
         let fault_counts = scene.fault_counts();
         let throughput_ops_per_s = scene.throughput();
         let compared = one_client.as_ref().map(OneClient::new);
@@ -156,6 +161,7 @@ impl Report {
             one_client: compared,
             ratios,
             broken_rules,
+            lacks,
             settings: settings.clone(),
             machine,
         })
@@ -173,21 +179,19 @@ impl Report {
     /// When the file cannot be written.
     pub(crate) fn publish(&self, json: Option<&Path>) -> Result<()> {
         let text = || serde_json::to_string_pretty(self).context("cannot write the report as JSON");
+        let say = |text: &str| out::line(text).context("cannot write to standard output");
         match json {
             Some(path) if path.as_os_str() == "-" => {
-                println!("{}", text()?);
+                say(&text()?)?;
                 eprintln!("{}", table::verdict(self));
                 Ok(())
             }
             Some(path) => {
-                println!("{}", table::render(self));
+                say(&table::render(self))?;
                 fs::write(path, text()? + "\n")
                     .with_context(|| format!("cannot write {}", path.display()))
             }
-            None => {
-                println!("{}", table::render(self));
-                Ok(())
-            }
+            None => say(&table::render(self)),
         }
     }
 }

@@ -28,15 +28,17 @@ const HIT_ROUNDS_SHORT: u32 = 41;
 ///
 /// When the run could not be carried out to its end.
 pub(crate) fn run(args: &RunArgs) -> Result<bool> {
+    // Before our own load shows.
+    let machine = Machine::look();
     let calibration = {
         let _bar = Progress::open_ended("calibration");
         Calibration::measure(args.short)?
     };
     let (service, mut settings) = open(args)?;
-    settings.fault_threshold_us = Some(calibration.fault_threshold_us());
+    settings.fault_threshold_us = Some(calibration.fault_threshold_us(settings.access_bytes.get()));
     let figures = measure(&service, &settings, args.against_one);
     service.stop();
-    let report = Report::new(&settings, &calibration, Machine::look(), figures?)?;
+    let report = Report::new(&settings, &calibration, machine, figures?)?;
     report.publish(args.json.as_deref())?;
     Ok(report.is_clean())
 }
@@ -69,7 +71,8 @@ fn measure(service: &Service, settings: &Settings, against_one: bool) -> Result<
     let scene = scene(service, &mut crew, settings)?;
     crew.dismiss()?;
     let after = service.status()?;
-    Ok(Figures { hit, sweep, one_client, scene, change: after.since(&before), after })
+    let (change, lacks) = (after.since(&before), service.lacks().to_vec());
+    Ok(Figures { hit, sweep, one_client, scene, change, after, lacks })
 }
 
 fn measure_one(service: &Service, settings: &Settings) -> Result<Scene> {

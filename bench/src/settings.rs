@@ -45,8 +45,8 @@ pub(crate) struct Settings {
     pub(crate) limit: Limit,
     pub(crate) seed: u64,
     pub(crate) short: bool,
-    /// An operation at least this slow during which its thread took a page fault counts as a
-    /// fault. Set after the calibration: between a native minor fault and a ping-pong.
+    /// An access at least this slow during which its thread took a page fault counts as a fault.
+    /// Set after the calibration: between a native minor fault and a ping-pong.
     pub(crate) fault_threshold_us: Option<f64>,
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn gbps(bytes: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| bytes as f64 / seconds / 1e9)
 }
 
+/// Bytes as people say them: in MiB, without the odd ones.
+pub(crate) fn about(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// The middle of the samples; `None` when there are none.
 pub(crate) fn median(samples: &mut [f64]) -> Option<f64> {
     samples.sort_by(f64::total_cmp);

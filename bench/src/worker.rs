@@ -56,10 +56,8 @@ impl Stage {
     }
 
     fn connect(&mut self, plan: Plan) -> Result<Answer> {
-        let client = Client::builder()
-            .name(&format!("bench-{}", plan.client))
-            .connect(&plan.socket)
-            .with_context(|| format!("cannot connect to {}", plan.socket.display()))?;
+        let client =
+            Client::builder().name(&format!("bench-{}", plan.client)).connect(&plan.socket)?;
         *self = Stage::Connected { plan, client };
         Ok(Answer::Connected)
     }

@@ -1,5 +1,6 @@
 //! Real input: the largest files of a directory, and the pool that goes with them.
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,7 @@ pub(crate) struct InputFile {
 }
 
 impl Input {
-    /// Looks for files, largest first, until they are three times the pool.
+    /// Looks for files until they are three times the pool.
     ///
     /// # Errors
     ///
@@ -77,9 +78,11 @@ fn pool_for(bytes: u64) -> ByteCount {
     ByteCount::mib(third).clamp(POOL_MIN, POOL_MAX)
 }
 
-/// The largest files, until they are `wanted` bytes together. The last one may go past it.
+/// The largest files, until they are `wanted` bytes together. The last one may go past it. Files
+/// of an eighth of that and more come last: many objects show more than a few huge ones.
 fn choose(mut found: Vec<InputFile>, wanted: u64) -> Vec<InputFile> {
-    found.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
+    let order = |file: &InputFile| (wanted / 8 <= file.bytes, Reverse(file.bytes));
+    found.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.path.cmp(&b.path)));
     let mut sum = 0;
     let chosen = found.into_iter().take(FILES_MAX).take_while(|file| {
         let more = sum < wanted;
@@ -131,7 +134,18 @@ mod tests {
     #[test]
     fn the_largest_files_are_chosen_until_there_is_enough() {
         let found = vec![file("a", 10), file("b", 50), file("c", 20), file("d", 5)];
-        assert_eq!(choose(found, 55), [file("b", 50), file("c", 20)]);
+        assert_eq!(choose(found, 500), [file("b", 50), file("c", 20), file("a", 10), file("d", 5)]);
+        let found = vec![file("a", 10), file("b", 11), file("c", 9)];
+        assert_eq!(choose(found, 100), [file("b", 11), file("a", 10), file("c", 9)]);
+    }
+
+    #[test]
+    fn a_huge_file_is_chosen_only_if_the_others_are_too_few() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        let small: Vec<InputFile> = names.map(|name| file(name, 12)).into();
+        let all = [vec![file("huge", 900)], small.clone()].concat();
+        assert_eq!(choose(all.clone(), 110), small);
+        assert_eq!(choose(all, 200).last(), Some(&file("huge", 900)));
     }
 
     #[test]

@@ -10,15 +10,19 @@ use crate::daemon::Service;
 use crate::demo::files::Input;
 use crate::demo::orders::{CheckFigures, LoadedFile, SCRATCH_BYTES, StormFigures};
 use crate::latency::Latencies;
+use crate::out;
+use crate::sizes::about;
 use crate::status::{self, Change, Status};
 
-/// Bytes as people say them: in MiB, without the odd ones.
-fn about(bytes: u64) -> String {
-    format!("{:.0} MiB", bytes as f64 / ByteCount::MIB.get() as f64)
+/// One line of the story. Whether somebody reads on makes no difference to how it ends.
+macro_rules! say {
+    ($($words:tt)*) => {
+        drop(out::line(&format!($($words)*)))
+    };
 }
 
 pub(super) fn opening(input: &Input) {
-    println!(
+    say!(
         "Loading {} real files, {}, from {}\ninto a pool of {}: {:.1} times what fits. \
          Every access is a plain load or store.\n",
         input.files.len(),
@@ -30,16 +34,16 @@ pub(super) fn opening(input: &Input) {
 }
 
 pub(super) fn stage(input: &Input, service: &Service) {
-    println!("  daemon   runs inside this process, with a VRAM pool of {}", input.pool);
-    println!("  metrics  http://{}/metrics while this runs", service.http());
+    say!("  daemon   runs inside this process, with a VRAM pool of {}", input.pool);
+    say!("  metrics  http://{}/metrics while this runs", service.http());
     for lack in service.lacks() {
-        println!("  missing  {lack}");
+        say!("  missing  {lack}");
     }
 }
 
 pub(super) fn loaded(loaded: &[Vec<LoadedFile>], change: Change) {
     let counts = loaded.iter().map(Vec::len).map(|count| count.to_string());
-    println!(
+    say!(
         "  loaded   {} files by processes A and B; {} faults, {} evicted on the way",
         counts.collect::<Vec<_>>().join(" + "),
         change.counters.faults,
@@ -48,7 +52,7 @@ pub(super) fn loaded(loaded: &[Vec<LoadedFile>], change: Change) {
 }
 
 pub(super) fn shared(count: usize) {
-    println!(
+    say!(
         "  shared   {count} files with the other process, read-only, and a scratch object of {} \
          that both write",
         ByteCount::new(SCRATCH_BYTES),
@@ -67,7 +71,7 @@ pub(super) fn stormed(
     for storm in storms {
         fault.add(&storm.fault);
     }
-    println!(
+    say!(
         "  storm    {:.1} s, two processes x two threads: {reads} random reads of 4 KiB, each \
          compared with its file,\n           and {increments} increments of the scratch object; \
          {} met a fault",
@@ -76,13 +80,13 @@ pub(super) fn stormed(
     );
     let percentiles = fault.percentiles();
     if let (Some(p50), Some(p99), Some(max)) = (percentiles.p50, percentiles.p99, percentiles.max) {
-        println!(
+        say!(
             "  faults   as the clients saw them: p50 {p50:.0} µs, p99 {p99:.0} µs, longest \
              {max:.0} µs (a pipe round trip here: {:.0} µs)",
             calibration.pingpong_same_cpu_us,
         );
     }
-    println!(
+    say!(
         "  so far   {} faults answered, {} pages evicted ({})",
         change.counters.faults,
         change.counters.evictions,
@@ -106,7 +110,7 @@ pub(super) fn ending(
     }
     for (name, check) in ["A", "B"].into_iter().zip(checks) {
         let CheckFigures { own, imported, bytes, wrong, scratch_sum } = check;
-        println!(
+        say!(
             "  checked  {name}: SHA-256 of {own} own and {imported} imported files, {}: {}",
             about(*bytes),
             if wrong.is_empty() { "all right" } else { "NOT ALL RIGHT" },
@@ -121,7 +125,7 @@ pub(super) fn ending(
     if vram.capacity_bytes < vram.peak_bytes {
         complaints.push("the pool held more than its capacity".to_owned());
     }
-    println!(
+    say!(
         "  pool     at most {} of {} were ever in use; {} faults, {} evictions in all",
         about(vram.peak_bytes),
         about(vram.capacity_bytes),
@@ -138,10 +142,10 @@ fn sample_metrics(service: &Service) -> Result<()> {
     let text = status::get(service.http(), "/metrics")?;
     let series = text.lines().filter(|line| line.starts_with("bo_"));
     let telling = ["bo_evictions_total", "bo_refaults_total", "bo_pool_"];
-    println!("  metrics  {} series, such as", series.clone().count());
+    say!("  metrics  {} series, such as", series.clone().count());
     for name in telling {
         if let Some(line) = series.clone().find(|line| line.starts_with(name)) {
-            println!("             {line}");
+            say!("             {line}");
         }
     }
     Ok(())
@@ -149,12 +153,12 @@ fn sample_metrics(service: &Service) -> Result<()> {
 
 fn conclude(complaints: &[String]) {
     if complaints.is_empty() {
-        println!("\nEvery byte was right, seen from both processes.");
-        println!("Next: `bo-bench run --help` measures; `bo-manager serve --help` serves.");
+        say!("\nEvery byte was right, seen from both processes.");
+        say!("Next: `bo-bench run --help` measures; `bo-manager serve --help` serves.");
         return;
     }
-    println!("\nNOT RIGHT:");
+    say!("\nNOT RIGHT:");
     for complaint in complaints {
-        println!("  {complaint}");
+        say!("  {complaint}");
     }
 }

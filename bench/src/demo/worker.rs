@@ -42,8 +42,7 @@ struct Demonstrator {
 
 impl Demonstrator {
     fn connect(socket: &std::path::Path, name: &str) -> Result<Demonstrator> {
-        let client = Client::builder().name(name).connect(socket);
-        let client = client.with_context(|| format!("cannot connect to {}", socket.display()))?;
+        let client = Client::builder().name(name).connect(socket)?;
         Ok(Demonstrator { client, own: Vec::new(), imported: Vec::new(), scratch: None })
     }
 
@@ -78,9 +77,8 @@ impl Demonstrator {
             return Ok(Answer::Exported { tokens, scratch: None });
         }
         let spec = AllocSpec::new(SCRATCH_BYTES).label("demo scratch");
-        let object = self.client.allocate(spec).context("cannot allocate the scratch object")?;
-        let exported =
-            object.export(Access::ReadWrite).context("cannot export the scratch object")?;
+        let object = self.client.allocate(spec)?;
+        let exported = object.export(Access::ReadWrite)?;
         let token = exported.token().to_string();
         self.hold_scratch(&object)?;
         Ok(Answer::Exported { tokens, scratch: Some(token) })
@@ -93,13 +91,13 @@ impl Demonstrator {
         if let Some(token) = import.scratch {
             let token: Token = token.parse().context("cannot read the scratch object's token")?;
             let object = self.client.import(token, Access::ReadWrite);
-            self.hold_scratch(&object.context("cannot import the scratch object")?)?;
+            self.hold_scratch(&object?)?;
         }
         Ok(Answer::Imported)
     }
 
     fn hold_scratch(&mut self, object: &Object) -> Result<()> {
-        let mapping = object.map().context("cannot map the scratch object")?;
+        let mapping = object.map()?;
         self.scratch = Some(mapping);
         Ok(())
     }

@@ -7,11 +7,13 @@ use crate::latency::Percentiles;
 use crate::report::Report;
 use crate::report::ratios::{self, Aim, Bar};
 use crate::settings::{Limit, Settings};
+use crate::sizes;
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
+    let lacks = report.lacks.iter().map(|lack| format!("missing here: {lack}"));
     let parts = [
-        what_ran(report),
+        [what_ran(report)].into_iter().chain(lacks).collect::<Vec<_>>().join("\n"),
         machine(report).to_string(),
         latencies(report).to_string(),
         totals(report).to_string(),
@@ -49,7 +51,7 @@ fn what_ran(report: &Report) -> String {
     format!(
         "{clients} client process(es) x {threads} thread(s), {objects} object(s) of {} each: \
          {} in a pool of {}\n{} pages, {pattern}, {:.0} % rewrites of {}, {limit}, seed {}\n\
-         Linux {}, {}, {} CPU(s), version {} ({})",
+         Linux {}, {}, {} CPU(s), load {}, version {} ({})",
         ByteCount::new(*object_bytes),
         ByteCount::new(report.settings.data_bytes),
         ByteCount::new(report.vram_capacity),
@@ -60,6 +62,7 @@ fn what_ran(report: &Report) -> String {
         report.machine.kernel,
         report.machine.cpu,
         report.machine.cpus,
+        number(report.machine.load_average),
         report.machine.version,
         report.machine.commit,
     )
@@ -107,7 +110,7 @@ fn totals(report: &Report) -> Table {
     row(&mut table, "evict (time in that stage)", &gbps(report.evict_gbps));
     row(&mut table, "resident access", &[number(Some(report.hit_ns)), "ns".into()]);
     row(&mut table, "  ordinary memfd", &[number(Some(report.plain_hit_ns)), "ns".into()]);
-    let evicted = ByteCount::new(report.evicted_bytes).to_string();
+    let evicted = sizes::about(report.evicted_bytes);
     row(&mut table, "evictions", &[report.evictions.to_string(), evicted]);
     row(&mut table, "faults: the daemon's count", &[counts.daemon.to_string(), String::new()]);
     let slow = counts.slow_without_fault.to_string();

@@ -122,7 +122,7 @@ impl Field {
             field.blocks(share).try_for_each(|cells| {
                 let spot = field.expect_block(share, &cells, &mut block);
                 let offset = spot.place.offset;
-                spot.held.mapping.write_at(offset, &block).context("cannot fill an object")?;
+                spot.held.mapping.write_at(offset, &block)?;
                 meter.add(sizes::as_u64(block.len()));
                 Ok(())
             })
@@ -153,7 +153,7 @@ impl Field {
             let spot = self.expect_block(share, &cells, &mut expected);
             found.resize(expected.len(), 0);
             let offset = spot.place.offset;
-            spot.held.mapping.read_at(offset, &mut found).context("cannot read an object")?;
+            spot.held.mapping.read_at(offset, &mut found)?;
             figures.mismatches.compare(spot.place, &expected, &found);
             figures.bytes += sizes::as_u64(found.len());
             meter.add(sizes::as_u64(found.len()));
@@ -188,7 +188,7 @@ impl Field {
 
 fn hold(client: &Client, plan: &Plan, number: u32) -> Result<Held> {
     let object = allocate(client, plan, plan.object_bytes, &format!("bench {number}"))?;
-    let mapping = object.map().context("cannot map an object")?;
+    let mapping = object.map()?;
     let unique = (u64::from(plan.client) << 32) | u64::from(number);
     let contents = Contents::new(plan.seed, unique, plan.record);
     Ok(Held { contents, mapping, page_bytes: object.page_size().bytes() })
@@ -201,7 +201,7 @@ pub(super) fn allocate(client: &Client, plan: &Plan, bytes: u64, label: &str) ->
         Some(page_bytes) => spec.page_size(PageSize::new(u64::from(page_bytes))?),
         None => spec,
     };
-    client.allocate(spec).with_context(|| format!("cannot allocate an object of {bytes} B"))
+    Ok(client.allocate(spec)?)
 }
 
 /// Whole pages, as evenly as they go.

@@ -26,7 +26,7 @@ const STEPS: u32 = 100_000;
 /// Runs the same loop over an object and over plain memory in turn, and takes the medians.
 pub(super) fn measure(client: &Client, plan: &Plan, rounds: u32) -> Result<HitFigures> {
     let object = field::allocate(client, plan, HIT_BYTES, "bench hit")?;
-    let mapping = object.map().context("cannot map the object of the hit loop")?;
+    let mapping = object.map()?;
     let watched = mapping.atomics().context("the hit loop maps its object for writing")?;
     let mapped_bytes = sizes::as_u64(watched.len());
     let alignment = if mapped_bytes < LARGE_BYTES { CELL_BYTES } else { LARGE_BYTES };

@@ -78,6 +78,8 @@ struct Thread<'a> {
     expected: Vec<u8>,
     found: Vec<u8>,
     watch: FaultWatch,
+    /// Of the operation under way.
+    verdict: Verdict,
     figures: StormFigures,
 }
 
@@ -108,6 +110,7 @@ impl<'a> Thread<'a> {
             expected: vec![0; record_bytes],
             found: vec![0; record_bytes],
             watch: FaultWatch::new(Duration::from_nanos(storm.fault_threshold_ns)),
+            verdict: Verdict::Hit,
             figures: StormFigures::none(),
         }
     }
@@ -126,6 +129,7 @@ impl<'a> Thread<'a> {
 
     /// One operation. Only its accesses to the object are timed, not the checking.
     fn operate(&mut self) -> Duration {
+        self.verdict = Verdict::Hit;
         let index = self.walk.next_cell();
         let field = self.field;
         let spot = field.spot(self.share.cells.start + index);
@@ -150,7 +154,7 @@ impl<'a> Thread<'a> {
             Some(word) => {
                 let start = Instant::now();
                 let found = word.load(Ordering::Relaxed);
-                let took = start.elapsed();
+                let took = self.judged(start);
                 self.found.copy_from_slice(&found.to_le_bytes());
                 took
             }
@@ -170,7 +174,7 @@ impl<'a> Thread<'a> {
             let next = contents.word_record(spot.cell, record, writes + 1);
             let start = Instant::now();
             let found = word.swap(next, Ordering::Relaxed);
-            let took = start.elapsed();
+            let took = self.judged(start);
             self.found.copy_from_slice(&found.to_le_bytes());
             self.check(spot, offset);
             return took;
@@ -180,15 +184,24 @@ impl<'a> Thread<'a> {
         contents.write_record(spot.cell, record, writes + 1, &mut self.expected);
         let start = Instant::now();
         let written = spot.held.mapping.write_at(offset, &self.expected);
+        let writing = self.judged(start);
         written.expect("a record lies inside its object");
-        reading + start.elapsed()
+        reading + writing
     }
 
     fn copy_out(&mut self, spot: &Spot<'_>, offset: u64) -> Duration {
         let start = Instant::now();
         let read = spot.held.mapping.read_at(offset, &mut self.found);
+        let took = self.judged(start);
         read.expect("a record lies inside its object");
-        start.elapsed()
+        took
+    }
+
+    /// The time since `start`, when an access began; what the access was is noted.
+    fn judged(&mut self, start: Instant) -> Duration {
+        let took = start.elapsed();
+        self.verdict = self.verdict.max(self.watch.judge(took));
+        took
     }
 
     /// The record as one word, if records are words.
@@ -211,7 +224,7 @@ impl<'a> Thread<'a> {
     fn count(&mut self, took: Duration) {
         self.figures.ops += 1;
         self.figures.op.record(took);
-        match self.watch.judge(took) {
+        match self.verdict {
             Verdict::Hit => {}
             Verdict::Interrupted => self.figures.slow_without_fault += 1,
             Verdict::Faulted => self.figures.fault.record(took),

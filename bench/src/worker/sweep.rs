@@ -1,8 +1,9 @@
 //! One large object written from end to end, read from end to end, then checked.
 
+use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bo_client::Client;
 
 use crate::contents::{CELL_BYTES, Contents};
@@ -27,33 +28,46 @@ const SHIFTS: usize = 64;
 pub(super) fn run(client: &Client, plan: &Plan, bytes: u64, meter: &Meter) -> Result<SweepFigures> {
     let source = Source::new(plan);
     let object = field::allocate(client, plan, bytes, "bench sweep")?;
-    let mut memory = object.into_exclusive().context("cannot map the sweep's object")?;
-    let written = Instant::now();
+    let mut memory = object.into_exclusive()?;
+    let write_seconds = write(&mut memory, &source, meter);
+    let read_seconds = read(&memory, meter);
+    let mismatches = compare(&memory, &source, plan.client, meter);
+    let bytes = sizes::as_u64(memory.len());
+    Ok(SweepFigures { bytes, write_seconds, read_seconds, mismatches })
+}
+
+fn write(memory: &mut [u8], source: &Source, meter: &Meter) -> f64 {
+    let start = Instant::now();
     for (number, block) in memory.chunks_mut(BLOCK_BYTES).enumerate() {
         block.copy_from_slice(source.block(number, block.len()));
         meter.add(sizes::as_u64(block.len()));
     }
-    let write_seconds = written.elapsed().as_secs_f64();
+    start.elapsed().as_secs_f64()
+}
 
+fn read(memory: &[u8], meter: &Meter) -> f64 {
+    // Touched here, so that the sweep does not pay for its first use.
     let mut buffer = vec![1; BLOCK_BYTES * BUFFER_BLOCKS];
-    let read = Instant::now();
+    let start = Instant::now();
     for (number, block) in memory.chunks(BLOCK_BYTES).enumerate() {
         let at = number % BUFFER_BLOCKS * BLOCK_BYTES;
-        buffer[at..at + block.len()].copy_from_slice(block);
-        std::hint::black_box(&buffer[at..at + block.len()]);
+        let target = &mut buffer[at..at + block.len()];
+        target.copy_from_slice(block);
+        black_box(target);
         meter.add(sizes::as_u64(block.len()));
     }
-    let read_seconds = read.elapsed().as_secs_f64();
+    start.elapsed().as_secs_f64()
+}
 
+/// Not timed, so that comparing slows down neither sweep.
+fn compare(memory: &[u8], source: &Source, client: u32, meter: &Meter) -> Mismatches {
     let mut mismatches = Mismatches::default();
     for (number, block) in memory.chunks(BLOCK_BYTES).enumerate() {
-        let offset = sizes::as_u64(number * BLOCK_BYTES);
-        let place = Place { client: plan.client, object: 0, offset };
+        let place = Place { client, object: 0, offset: sizes::as_u64(number * BLOCK_BYTES) };
         mismatches.compare(place, source.block(number, block.len()), block);
         meter.add(sizes::as_u64(block.len()));
     }
-    let bytes = sizes::as_u64(memory.len());
-    Ok(SweepFigures { bytes, write_seconds, read_seconds, mismatches })
+    mismatches
 }
 
 /// Pseudo-random bytes, a different megabyte for each of the first 4096 blocks.
