@@ -39,7 +39,7 @@ pub struct Serve {
     #[arg(long, env = "BO_RAM", default_value = "1GiB", value_name = "SIZE")]
     ram: ByteCount,
 
-    /// Where clients connect [default: $XDG_RUNTIME_DIR/bo-manager.sock, else /run/bo-manager.sock].
+    /// Where clients connect [default: bo-manager.sock in $XDG_RUNTIME_DIR, else in /run].
     #[arg(long, env = "BO_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
 

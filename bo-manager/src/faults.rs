@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
 use crate::shell::Shell;
 use crate::tables::Session;
+use crate::timings::timed;
 
 /// No client has this number: generations begin at one and slots below 2^32 - 1.
 const STOP: u64 = u64::MAX;
@@ -233,11 +234,11 @@ impl<'shell> Reader<'shell> {
         for address in strays {
             self.let_retry(uffd, address);
         }
-        let direct = Instant::now();
         let starved = self.wanted.front().is_some_and(|effect| makes_room(&effect.action));
-        shell.carry_out(&mut self.wanted);
         if starved {
-            shell.timings.make_room.observe(direct.elapsed().as_secs_f64());
+            timed(&shell.timings.make_room, || shell.carry_out(&mut self.wanted));
+        } else {
+            shell.carry_out(&mut self.wanted);
         }
         shell.timings.service.observe(read.elapsed().as_secs_f64());
     }

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bo_core::{Effect, Gauges, Manager, Stats};
 use bo_sys::memfd::FileIdentity;
@@ -17,6 +16,7 @@ use bo_units::{ClientId, MappingId, ObjectId, PageSize, Tick};
 use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
 
 use crate::closer::Closer;
 use crate::config::Config;
@@ -30,9 +30,9 @@ use crate::timings::Timings;
 #[derive(Debug)]
 pub(crate) struct Shell {
     core: Mutex<Manager>,
-    pub(crate) objects: DashMap<ObjectId, Arc<ObjectEntry>>,
-    pub(crate) mappings: DashMap<MappingId, Arc<MappingEntry>>,
-    pub(crate) sessions: DashMap<ClientId, Arc<Session>>,
+    pub(crate) objects: DashMap<ObjectId, Arc<ObjectEntry>, FxBuildHasher>,
+    pub(crate) mappings: DashMap<MappingId, Arc<MappingEntry>, FxBuildHasher>,
+    pub(crate) sessions: DashMap<ClientId, Arc<Session>, FxBuildHasher>,
     pub(crate) tokens: DashMap<Token, (ObjectId, bo_core::Access)>,
     pub(crate) files: DashMap<FileIdentity, ObjectId>,
     pub(crate) store: StoreFile,
@@ -49,7 +49,6 @@ pub(crate) struct Shell {
     pub(crate) config: Config,
     /// From here on no page comes back: who needs one gets SIGBUS.
     sealed: AtomicBool,
-    started: Instant,
 }
 
 /// What a shell is put together from.
@@ -69,9 +68,10 @@ impl Shell {
         let Parts { config, core, store, readers, closer, timings, device, uffd_source } = parts;
         Self {
             core: Mutex::new(core),
-            objects: DashMap::new(),
-            mappings: DashMap::new(),
-            sessions: DashMap::new(),
+            // Ids are ours, so nobody can choose them to collide.
+            objects: DashMap::default(),
+            mappings: DashMap::default(),
+            sessions: DashMap::default(),
             tokens: DashMap::new(),
             files: DashMap::new(),
             store,
@@ -86,12 +86,15 @@ impl Shell {
             page_size: config.page_size,
             config,
             sealed: AtomicBool::new(false),
-            started: Instant::now(),
         }
     }
 
+    /// The time, as exact as a policy needs it: to a few milliseconds, for a few nanoseconds.
     pub(crate) fn now(&self) -> Tick {
-        Tick::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+        Tick::from_nanos(seconds * 1_000_000_000 + nanos)
     }
 
     /// Lets the core decide, then does what it wants.

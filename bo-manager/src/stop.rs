@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bo_sys::uffd::{Protection, Uffd};
+use bo_units::PageRange;
+
 use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
 use crate::shell::Shell;
-use crate::tables::Session;
+use crate::tables::{MappingEntry, Session};
 
 /// Ends the service of faults. New requests are refused by now, and whoever is blocked is served.
 ///
@@ -52,10 +55,23 @@ fn close_session(shell: &Shell, session: &Session) {
             true => vec![mapping.pages],
             false => shell.lock().absent_runs(mapping.id),
         };
+        let mut next = mapping.pages.first();
         for run in absent {
+            install(uffd, &mapping, PageRange::between(next, run.first()));
+            next = run.end();
             if let Some(addresses) = mapping.addresses(run) {
                 shell.poison(uffd, addresses);
             }
         }
+        install(uffd, &mapping, PageRange::between(next, mapping.pages.end()));
+    }
+}
+
+/// Gives a run of present pages their entries: nobody will be there to answer for them.
+fn install(uffd: &Uffd, mapping: &MappingEntry, run: Option<PageRange>) {
+    let addresses = run.filter(|run| !run.is_empty()).and_then(|run| mapping.addresses(run));
+    if let Some(addresses) = addresses {
+        // Whatever is in the way, a client that has unmapped a part or is gone, needs no entry.
+        let _ = uffd.install(addresses, Protection::Writable);
     }
 }

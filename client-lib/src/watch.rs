@@ -169,8 +169,8 @@ impl Live {
         for FaultEvent { address, kind, write: _ } in events.events() {
             let Some(page) = AddressRange::new(address, KERNEL_PAGE_BYTES) else { continue };
             match kind {
-                FaultKind::Missing => self.install_or_poison(page),
-                FaultKind::WriteProtected | FaultKind::Minor => self.unprotect(page),
+                FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),
+                FaultKind::WriteProtected => self.unprotect(page),
             }
         }
         Ok(())
@@ -219,8 +219,8 @@ impl Live {
 }
 
 impl LiveMapping {
-    /// The parts of which the file has no page. A page that it has is right, whoever is gone: the
-    /// kernel maps it without asking anybody.
+    /// The parts of which the file has no page. A page that it has is right, whoever is gone, and
+    /// is installed for whoever touches it.
     ///
     /// A page that was allocated by fallocate(2) and never touched since counts as absent, like
     /// one that was never written. The kernel makes no difference there either.

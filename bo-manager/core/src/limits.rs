@@ -88,6 +88,9 @@ pub(crate) const RECLAIM_STEP_BYTES_MIN: u64 = 64 * 1024;
 /// The most that such a step frees.
 pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
 
+/// Mappings of an object in which prefetched pages are installed. In others their first use faults.
+pub(crate) const PREFETCH_MAPPINGS_MAX: usize = 4;
+
 /// Pages that writes may call back in a row while a fill waits for room.
 pub(crate) const RESCUES_MAX: u32 = 16;
 

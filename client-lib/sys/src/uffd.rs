@@ -81,10 +81,16 @@ impl Uffd {
         Ok(Uffd::wrap(fd))
     }
 
-    /// Asks for missing and write-protection faults in `range`, which need not be mapped in one
-    /// piece. A range that is registered here already stays so.
+    /// Asks for missing, minor and write-protection faults in `range`, which need not be mapped in
+    /// one piece. A range that is registered here already stays so.
+    ///
+    /// Minor faults, so that the kernel maps nothing by itself: a page may be in the file although
+    /// nobody filled it, when some process read a hole through a mapping that is not watched.
     pub fn register(&self, range: AddressRange) -> RegisterOutcome {
-        let mode = RegisterMode::MISSING | RegisterMode::WRITE_PROTECT;
+        self.register_for(range, RegisterMode::all())
+    }
+
+    fn register_for(&self, range: AddressRange, mode: RegisterMode) -> RegisterOutcome {
         match self.inner.register_with_mode(pointer(range), to_usize(range.len()), mode) {
             Ok(_) => RegisterOutcome::Registered,
             Err(error) => {

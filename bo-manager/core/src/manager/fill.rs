@@ -4,9 +4,9 @@ use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use smallvec::SmallVec;
 
 use crate::effect::{Action, Install, InstallEnd, Protection, Source};
-use crate::limits::{STREAM_DOUBLINGS_MAX, STREAM_FAULTS_MIN};
+use crate::limits::{PREFETCH_MAPPINGS_MAX, STREAM_DOUBLINGS_MAX, STREAM_FAULTS_MIN};
 use crate::manager::answer::{protection, single};
-use crate::manager::{Manager, Move, Pending, Primary, Reason, Stage};
+use crate::manager::{FaultKind, Manager, Move, Pending, Primary, Reason, Stage};
 use crate::page::{MoveId, Residency, grown, run};
 use crate::{Access, Placement};
 
@@ -156,8 +156,9 @@ impl Manager {
             self.arrive(id, index, primary.as_ref());
         }
         self.count_fill(id, range, primary.as_ref());
-        if let Some(primary) = primary {
-            self.finish_primary(&primary, range, installed);
+        match primary {
+            Some(primary) => self.finish_primary(&primary, range, installed),
+            None => self.install_everywhere(id, range),
         }
         self.answer_waiters(id, ended);
         self.object_ends(id);
@@ -189,6 +190,18 @@ impl Manager {
             (true, _) => self.make_dirty(id, index),
             (false, true) => self.retained.push_hottest(frame),
             (false, false) => {}
+        }
+    }
+
+    /// Nobody waits for pages that were prefetched, so nobody would install them: their first use
+    /// would still be a fault.
+    fn install_everywhere(&mut self, id: ObjectId, range: PageRange) {
+        let mappings = self.object(id).mappings.clone();
+        for mapping in mappings.into_iter().take(PREFETCH_MAPPINGS_MAX) {
+            let Some(shown) = self.mappings.get(mapping) else { continue };
+            for page in shown.range.intersect(range).into_iter().flatten() {
+                self.answer(id, mapping, page, false, FaultKind::Missing, 0);
+            }
         }
     }
 

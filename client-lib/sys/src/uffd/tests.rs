@@ -71,11 +71,22 @@ impl<T> Worker<T> {
 }
 
 impl World {
+    /// Watched without minor faults: the kernel maps what is in the file by itself.
     fn new(pages: u64) -> World {
+        let modes = RegisterMode::MISSING | RegisterMode::WRITE_PROTECT;
+        World::watched(pages, |uffd, range| uffd.register_for(range, modes))
+    }
+
+    /// Watched as clients are.
+    fn strict(pages: u64) -> World {
+        World::watched(pages, Uffd::register)
+    }
+
+    fn watched(pages: u64, register: impl Fn(&Uffd, AddressRange) -> RegisterOutcome) -> World {
         let object = ObjectFile::create("world", pages * PAGE).unwrap();
         let mut mapping = view(&object, pages);
         let uffd = Uffd::adopt(fresh()).unwrap();
-        assert!(matches!(uffd.register(mapping.range()), RegisterOutcome::Registered));
+        assert!(matches!(register(&uffd, mapping.range()), RegisterOutcome::Registered));
         mapping.open(true).unwrap();
         World { object, mapping: Arc::new(mapping), uffd }
     }

@@ -109,7 +109,9 @@ fn memory_of_another_kind_cannot_be_installed() {
     let uffd = Uffd::adopt(fresh()).unwrap();
     let memory = memmap2::MmapMut::map_anon(16384).unwrap();
     let range = AddressRange::new(memory.as_ptr().addr() as u64, 16384).unwrap();
-    assert!(matches!(uffd.register(range), RegisterOutcome::Registered));
+    assert!(matches!(uffd.register(range), RegisterOutcome::NotMapped));
+    let registered = uffd.register_for(range, RegisterMode::MISSING);
+    assert!(matches!(registered, RegisterOutcome::Registered));
     let outcome = uffd.install(range, Protection::Writable);
     assert!(matches!(outcome.end, InstallEnd::NotMapped), "{outcome:?}");
     assert_eq!((outcome.installed, outcome.present), (0, 0));

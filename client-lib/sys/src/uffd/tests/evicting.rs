@@ -122,6 +122,34 @@ fn an_unwatched_view_fills_a_hole_for_everybody() {
     world.expect_no_fault();
 }
 
+#[test]
+fn an_unwatched_view_cannot_fill_a_hole_for_who_watches_minor_faults() {
+    let world = World::strict(1);
+    let mut alias = view(&world.object, 1);
+    alias.open(false).unwrap();
+    alias.read(0, &mut [0]).unwrap();
+    assert_eq!(world.object.populated_bytes().unwrap(), PAGE);
+    let reader = world.read(0);
+    world.expect_fault(0, FaultKind::Minor, false);
+    world.fill(0, 7);
+    world.install(world.page(0), Protection::Writable);
+    assert_eq!(reader.done(), 7);
+}
+
+#[test]
+fn a_marker_does_not_make_the_kernel_map_a_page_by_itself_where_minor_faults_are_watched() {
+    let world = World::strict(1);
+    world.fill(0, 1);
+    world.protect(world.page(0));
+    world.object.punch(0, PAGE).unwrap();
+    world.fill(0, 2);
+    let writer = world.write(0, 3);
+    world.expect_fault(0, FaultKind::Minor, true);
+    world.install(world.page(0), Protection::Writable);
+    writer.done();
+    assert_eq!(world.file_byte(0), 3);
+}
+
 /// A thread that counts in the first page, and gives up when its last count is not there.
 struct Counting {
     worker: Worker<bool>,
