@@ -10,7 +10,7 @@ use bo_client::{Client, ClientBuilder};
 use bo_sys::memfd::ObjectFile;
 use bo_sys::range::AddressRange;
 use bo_sys::socket;
-use bo_sys::uffd::{RegisterOutcome, Uffd, UffdDevice};
+use bo_sys::uffd::{InstallEnd, Protection, RegisterOutcome, Uffd, UffdDevice};
 use bo_wire::{
     Access, ObjectStat, Refusal, Reply, Request, Token, UffdSource, decode_request, encode_reply,
 };
@@ -180,8 +180,12 @@ impl Session {
             Request::Map { address, pages, .. } => {
                 let range = AddressRange::new(*address, u64::from(*pages) * 4096);
                 let uffd = self.uffd.as_ref().expect("attached before");
-                let outcome = uffd.register(range.expect("aligned"));
+                let range = range.expect("aligned");
+                let outcome = uffd.register(range);
                 assert!(matches!(outcome, RegisterOutcome::Registered), "{outcome:?}");
+                // Everything is present, and nobody answers faults.
+                let outcome = uffd.install(range, Protection::Writable);
+                assert!(matches!(outcome.end, InstallEnd::Complete), "{outcome:?}");
                 world.mappings += 1;
                 (Reply::Mapped { mapping: world.mappings }, vec![])
             }
