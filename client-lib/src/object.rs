@@ -236,11 +236,12 @@ impl Object {
         self.handle.connection().call_for_done(&request)
     }
 
-    /// Brings the pages around the bytes in `range` into VRAM, as far as there is room, and says
-    /// how many of their bytes are resident now.
+    /// Brings the pages around the bytes in `range` into VRAM, and says how many of their bytes are
+    /// resident now.
     ///
-    /// It returns when that is done. Pages can be evicted again at any time; to keep them, use
-    /// them.
+    /// What was used longest ago makes way for them, whoever has it, up to half of the pool in one
+    /// call; the rest of a longer range stays where it is. It returns when that is done. Pages can
+    /// be evicted again at any time; to keep them, use them.
     ///
     /// # Errors
     ///

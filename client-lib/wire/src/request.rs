@@ -141,7 +141,7 @@ pub enum Request {
         /// How many pages.
         pages: u32,
     },
-    /// Brings pages in before they are used, as far as there is room. Answered by `Prefetched`.
+    /// Brings pages in before they are used, up to half of the pool. Answered by `Prefetched`.
     Prefetch {
         /// The object.
         object: ClaimedObject,
