@@ -62,3 +62,41 @@ impl Drop for Guest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Two ends of a connection. Closing the first takes an hour, or until the second is closed.
+    fn lingering() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        while near.write(&[0; 65536]).is_ok() {}
+        let hour = Some(Duration::from_secs(3600));
+        rustix::net::sockopt::set_socket_linger(&near, hour).unwrap();
+        (near, far)
+    }
+
+    #[test]
+    fn a_descriptor_that_lingers_holds_nobody_up() {
+        let closer = Closer::start().unwrap();
+        let (near, far) = lingering();
+        // Closed here, it would keep this test for an hour.
+        drop(closer.host(near.into()));
+        drop(far);
+    }
+
+    #[test]
+    fn a_guest_is_closed_after_it_is_dropped() {
+        let closer = Closer::start().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        drop(closer.host(writer));
+        assert_eq!(rustix::io::read(&reader, &mut [0; 1]), Ok(0), "the end of the pipe");
+    }
+}
