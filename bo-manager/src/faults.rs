@@ -107,7 +107,7 @@ fn prepare(cpu: Option<usize>) {
 struct Reader<'shell> {
     shell: &'shell Shell,
     buffer: EventBuffer,
-    faults: Vec<(Fault, u64)>,
+    faults: Vec<(Fault, FaultEvent)>,
     wanted: VecDeque<Effect>,
     /// What the buffer had counted when it was looked at last.
     foreign: u64,
@@ -200,7 +200,12 @@ impl<'shell> Reader<'shell> {
     }
 
     /// Finds the page of an event. One that has none, or can have none any more, is answered here.
-    fn place(&self, session: &Session, uffd: &Uffd, event: FaultEvent) -> Option<(Fault, u64)> {
+    fn place(
+        &self,
+        session: &Session,
+        uffd: &Uffd,
+        event: FaultEvent,
+    ) -> Option<(Fault, FaultEvent)> {
         if session.is_revoked() || self.shell.is_sealed() {
             self.turn_away(uffd, event);
             return None;
@@ -212,27 +217,31 @@ impl<'shell> Reader<'shell> {
         let page = entry.page_at(event.address);
         let kind = kind_of(event);
         let fault = Fault { mapping: entry.id, page, write: event.write, kind };
-        Some((fault, event.address))
+        Some((fault, event))
     }
 
     /// Hands a batch to the core under one lock, and does what it wants.
-    fn answer(&mut self, uffd: &Uffd, faults: &[(Fault, u64)], read: Instant) {
+    fn answer(&mut self, uffd: &Uffd, faults: &[(Fault, FaultEvent)], read: Instant) {
         let shell = self.shell;
         let start = Instant::now();
         shell.timings.queue.observe((start - read).as_secs_f64());
-        let mut strays: SmallVec<[u64; 4]> = SmallVec::new();
+        let mut strays: SmallVec<[FaultEvent; 4]> = SmallVec::new();
         let now = shell.now();
         let mut core = shell.lock();
-        for (fault, address) in faults {
+        for (fault, event) in faults {
             match core.handle_fault(now, *fault) {
                 Heard::Noted => {}
-                Heard::Unknown => strays.push(*address),
+                Heard::Unknown => strays.push(*event),
             }
         }
         shell.collect(core, &mut self.wanted);
         shell.timings.decide.observe(start.elapsed().as_secs_f64());
-        for address in strays {
-            self.let_retry(uffd, address);
+        for event in strays {
+            if shell.is_sealed() {
+                self.turn_away(uffd, event);
+            } else {
+                self.let_retry(uffd, event.address);
+            }
         }
         let starved = self.wanted.front().is_some_and(|effect| makes_room(&effect.action));
         if starved {

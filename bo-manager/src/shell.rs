@@ -165,8 +165,11 @@ impl Shell {
         self.sessions.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
+    /// From here on no fault reaches the core. The flag is set first, so that who is turned away
+    /// by the core finds it set.
     pub(crate) fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
+        self.core.lock().seal();
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

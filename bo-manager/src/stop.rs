@@ -20,7 +20,7 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
         tracing::warn!("some moves did not end in time");
     }
     shell.seal();
-    // A reader may have looked at the seal just before, and be at work still.
+    // What was heard before the seal is still at work.
     if !comes_to_rest(shell) {
         tracing::warn!("some moves did not end in time");
     }

@@ -58,7 +58,8 @@ pub enum FaultKind {
 pub enum Heard {
     /// It will be answered by an effect, now or at the end of a move in flight.
     Noted,
-    /// There is no such mapping, or no such page in it: wake the thread.
+    /// There is no such mapping, or no such page in it, or the manager is sealed: the caller wakes
+    /// the thread, or tells it that its page is lost.
     Unknown,
 }
 
@@ -166,6 +167,7 @@ pub struct Manager {
     /// Pages called back since a fill last got room.
     pub(crate) rescues: u32,
     pub(crate) draining: bool,
+    pub(crate) sealed: bool,
     pub(crate) stats: Stats,
 }
 
@@ -201,6 +203,7 @@ impl Manager {
             victims: Vec::new(),
             rescues: 0,
             draining: false,
+            sealed: false,
             stats: Stats::default(),
             config,
         }
@@ -218,7 +221,7 @@ impl Manager {
     /// is always issued after this call, as the kernel wants it.
     pub fn handle_fault(&mut self, _now: Tick, fault: Fault) -> Heard {
         let Some(mapping) = self.mappings.get(fault.mapping) else { return Heard::Unknown };
-        if mapping.closing || !mapping.range.contains(fault.page) {
+        if self.sealed || mapping.closing || !mapping.range.contains(fault.page) {
             return Heard::Unknown;
         }
         let object = mapping.object;
@@ -307,6 +310,12 @@ impl Manager {
     /// nothing is evicted ahead of need.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Takes no fault any more: each is [`Heard::Unknown`]. Once [`Self::is_idle`] holds after
+    /// this, nothing moves again. A flag outside the lock could not promise that.
+    pub fn seal(&mut self) {
+        self.sealed = true;
     }
 
     /// Adds an effect that has an outcome.

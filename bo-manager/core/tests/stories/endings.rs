@@ -156,3 +156,16 @@ fn who_is_draining_serves_faults_and_nothing_else() {
     desk.load(mapping, 17);
     assert_eq!(names(&desk.settle()), ["copy", "punch", "fill"]);
 }
+
+#[test]
+fn a_sealed_manager_takes_no_fault_and_moves_nothing() {
+    let mut desk = Desk::new(16, 16);
+    let client = desk.client();
+    let object = desk.object(client, 20);
+    let mapping = desk.map(client, object);
+    desk.dirty(mapping, 0..16);
+    desk.manager.seal();
+    let heard = desk.hear(mapping, 18, false, bo_core::FaultKind::Missing);
+    assert_eq!(heard, bo_core::Heard::Unknown);
+    assert!(desk.todo.is_empty() && desk.manager.is_idle(), "nobody's page is evicted any more");
+}
