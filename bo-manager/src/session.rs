@@ -162,6 +162,7 @@ impl Connection {
             vram_bytes: shell.config.vram.get(),
             ram_bytes: shell.config.ram.get(),
             page_bytes_default: shell
+                .config
                 .page_size
                 .and_then(|page_size| u32::try_from(page_size.bytes()).ok()),
         };

@@ -12,7 +12,7 @@ use bo_core::{Effect, Gauges, Manager, Stats};
 use bo_sys::memfd::FileIdentity;
 use bo_sys::store::StoreFile;
 use bo_sys::uffd::UffdDevice;
-use bo_units::{ClientId, MappingId, ObjectId, PageSize, Tick};
+use bo_units::{ClientId, MappingId, ObjectId, Tick};
 use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -45,7 +45,6 @@ pub(crate) struct Shell {
     pub(crate) counters: Counters,
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
-    pub(crate) page_size: Option<PageSize>,
     pub(crate) config: Config,
     /// From here on no page comes back: who needs one gets SIGBUS.
     sealed: AtomicBool,
@@ -83,7 +82,6 @@ impl Shell {
             counters: Counters::default(),
             device,
             uffd_source,
-            page_size: config.page_size,
             config,
             sealed: AtomicBool::new(false),
         }

@@ -1,7 +1,7 @@
 //! An orderly end: nothing is written off, and no client reads zeros.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bo_sys::uffd::{Protection, Uffd};
 use bo_units::PageRange;
@@ -39,7 +39,7 @@ fn comes_to_rest(shell: &Shell) -> bool {
         if shell.lock().is_idle() {
             return true;
         }
-        std::thread::sleep(DRAIN_STEP.max(Duration::from_millis(1)));
+        std::thread::sleep(DRAIN_STEP);
     }
     false
 }

@@ -234,11 +234,7 @@ impl Manager {
     /// Counts a fault that the shell answers by itself, because its client has nothing here any
     /// more: with SIGBUS, or by letting a write through to what it still sees.
     pub fn count_outcast(&mut self, write: bool, kind: FaultKind) {
-        match (kind, write) {
-            (FaultKind::WriteProtected, _) => self.stats.faults_protect += 1,
-            (FaultKind::Missing, true) => self.stats.faults_write += 1,
-            (FaultKind::Missing, false) => self.stats.faults_read += 1,
-        }
+        self.stats.count_heard(kind, write);
         match kind {
             FaultKind::WriteProtected => self.stats.verdicts_refault += 1,
             FaultKind::Missing => self.stats.verdicts_sigbus += 1,

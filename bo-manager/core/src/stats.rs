@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::manager::FaultKind;
+
 /// Counters of the whole manager, since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
@@ -73,6 +75,17 @@ pub struct Stats {
     pub connects: u64,
     /// Clients that went.
     pub disconnects: u64,
+}
+
+impl Stats {
+    /// One more fault was heard.
+    pub(crate) fn count_heard(&mut self, kind: FaultKind, write: bool) {
+        match (kind, write) {
+            (FaultKind::WriteProtected, _) => self.faults_protect += 1,
+            (FaultKind::Missing, true) => self.faults_write += 1,
+            (FaultKind::Missing, false) => self.faults_read += 1,
+        }
+    }
 }
 
 /// What is, rather than what was. In bytes where it says so.

@@ -27,7 +27,7 @@ impl Connection {
                 PageSize::new(u64::from(bytes))
                     .map_err(|_| Refusal::Invalid(InvalidKind::PageSize))?,
             ),
-            None => self.shell.page_size,
+            None => self.shell.config.page_size,
         };
         let request = AllocRequest {
             bytes: ByteCount::new(bytes),

@@ -13,11 +13,7 @@ pub(crate) fn single(page: PageIndex) -> PageRange {
 
 impl Manager {
     pub(crate) fn count_fault(&mut self, fault: &Fault, object: ObjectId) {
-        match (fault.kind, fault.write) {
-            (FaultKind::WriteProtected, _) => self.stats.faults_protect += 1,
-            (FaultKind::Missing, true) => self.stats.faults_write += 1,
-            (FaultKind::Missing, false) => self.stats.faults_read += 1,
-        }
+        self.stats.count_heard(fault.kind, fault.write);
         self.object_mut(object).stats.faults += 1;
         if let Some(client) = self.client_of_mut(fault.mapping) {
             client.stats.faults += 1;
