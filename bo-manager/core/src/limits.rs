@@ -88,6 +88,9 @@ pub(crate) const RECLAIM_STEP_BYTES_MIN: u64 = 64 * 1024;
 /// The most that such a step frees.
 pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
 
+/// Neighbouring pages that get their entries by one call: 2 MiB of the smallest.
+pub(crate) const ANSWER_RUN_PAGES: u32 = 512;
+
 /// Mappings of an object in which prefetched pages are installed. In others their first use faults.
 pub(crate) const PREFETCH_MAPPINGS_MAX: usize = 4;
 

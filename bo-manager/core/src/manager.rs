@@ -120,11 +120,11 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Move(MoveId),
-    /// An entry for one page in one mapping.
+    /// Entries for neighbouring pages in one mapping.
     Answer {
         object: ObjectId,
         mapping: MappingId,
-        page: PageIndex,
+        pages: PageRange,
         faults: u32,
     },
     Discard(Vec<Slot>),
@@ -256,11 +256,11 @@ impl Manager {
             }
             (Pending::Move(at), Outcome::CopiedOut(Copied::Failed)) => self.on_copy_failed(at),
             (Pending::Move(at), Outcome::Punched { done }) => self.on_punched(at, done),
-            (Pending::Answer { object, mapping, page, faults }, Outcome::Installed(end)) => {
-                self.on_answered(object, mapping, page, faults, Some(end));
+            (Pending::Answer { object, mapping, pages, faults }, Outcome::Installed(end)) => {
+                self.on_answered(object, mapping, pages, faults, Some(end));
             }
-            (Pending::Answer { object, mapping, page, faults }, Outcome::Unprotected) => {
-                self.on_answered(object, mapping, page, faults, None);
+            (Pending::Answer { object, mapping, pages, faults }, Outcome::Unprotected) => {
+                self.on_answered(object, mapping, pages, faults, None);
             }
             (Pending::Discard(slots), Outcome::Discarded) => self.store.discarded(&slots),
             (Pending::Destroy(object), Outcome::Destroyed) => self.on_destroyed(object),
