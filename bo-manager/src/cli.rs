@@ -3,14 +3,17 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use bo_units::{ByteCount, PageSize};
+use bo_units::{ByteCount, PageSize, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::cpus::CpuList;
 use crate::daemon::Daemon;
+use crate::limits::UFFD_SHARDS_USUAL;
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
 #[derive(Debug, Parser)]
@@ -76,6 +79,24 @@ pub struct Tuning {
     #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
     pub fault_threads: Option<usize>,
 
+    /// CPUs that fault readers are pinned to, one thread each, such as 0-3,8 [default: the allowed
+    /// ones, if there are no more threads than CPUs].
+    #[arg(long, env = "BO_FAULT_CPUS", value_name = "LIST")]
+    pub fault_cpus: Option<CpuList>,
+
+    /// Fault readers poll for up to this long before they sleep, while faults come fast; 0s: never.
+    #[arg(long, env = "BO_BUSY_POLL", default_value = "0s", value_name = "TIME",
+          value_parser = parse_duration)]
+    pub busy_poll: Duration,
+
+    /// Fault readers that may poll at the same time.
+    #[arg(long, env = "BO_BUSY_POLL_THREADS", default_value_t = 1, value_name = "N")]
+    pub busy_poll_threads: usize,
+
+    /// Userfaultfds of each client, 1 to 16: more keep threads that fault at once off one queue.
+    #[arg(long, env = "BO_UFFD_SHARDS", default_value_t = UFFD_SHARDS_USUAL, value_name = "N")]
+    pub uffd_shards: usize,
+
     /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     pub fault_around: ByteCount,
@@ -85,8 +106,23 @@ impl Tuning {
     /// The same configuration with these flags in force.
     #[must_use]
     pub fn apply(&self, config: Config) -> Config {
-        let Self { fault_threads, fault_around } = self.clone();
-        Config { fault_threads, fault_around, ..config }
+        let Self {
+            fault_threads,
+            fault_cpus,
+            busy_poll,
+            busy_poll_threads,
+            uffd_shards,
+            fault_around,
+        } = self.clone();
+        Config {
+            fault_threads,
+            fault_cpus,
+            busy_poll,
+            busy_poll_threads,
+            uffd_shards,
+            fault_around,
+            ..config
+        }
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bo_core::CoreConfig;
 use bo_units::{ByteCount, PageSize};
+
+use crate::cpus::CpuList;
+use crate::limits::{BUSY_POLL_MAX, UFFD_SHARDS_MAX, UFFD_SHARDS_USUAL};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -43,6 +47,16 @@ pub struct Config {
     pub page_size: Option<PageSize>,
     /// Threads that read faults; `None`: one for each allowed CPU, up to eight.
     pub fault_threads: Option<usize>,
+    /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if there
+    /// are no more threads than CPUs.
+    pub fault_cpus: Option<CpuList>,
+    /// The longest that a fault reader polls for the next fault before it sleeps. It adapts: none
+    /// polls while faults are rare. Zero: never.
+    pub busy_poll: Duration,
+    /// How many fault readers may poll at the same time.
+    pub busy_poll_threads: usize,
+    /// Userfaultfds of each client, 1 to 16, over which its mappings are spread.
+    pub uffd_shards: usize,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
     /// Whether a daemon without a full userfaultfd is better than none.
@@ -65,6 +79,10 @@ impl Config {
             http: None,
             page_size: None,
             fault_threads: None,
+            fault_cpus: None,
+            busy_poll: Duration::ZERO,
+            busy_poll_threads: 1,
+            uffd_shards: UFFD_SHARDS_USUAL,
             fault_around: ByteCount::kib(64),
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
@@ -87,6 +105,23 @@ impl Config {
         ensure!(
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),
             "--fault-threads must be between 1 and 256"
+        );
+        if let (Some(threads), Some(cpus)) = (self.fault_threads, &self.fault_cpus) {
+            ensure!(
+                threads == cpus.cpus().len(),
+                "--fault-cpus names {} CPUs and --fault-threads is {threads}: each of them has \
+                 one thread, so --fault-threads can be left out",
+                cpus.cpus().len()
+            );
+        }
+        ensure!(
+            self.busy_poll <= BUSY_POLL_MAX,
+            "--busy-poll is {:?}: at most {BUSY_POLL_MAX:?}",
+            self.busy_poll
+        );
+        ensure!(
+            (1..=UFFD_SHARDS_MAX).contains(&self.uffd_shards),
+            "--uffd-shards must be between 1 and {UFFD_SHARDS_MAX}"
         );
         ensure!(
             self.fault_around <= ByteCount::mib(2),
@@ -150,6 +185,23 @@ mod tests {
     #[test]
     fn no_threads_are_refused() {
         assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn a_cpu_for_each_thread_and_no_more() {
+        let cpus = Some("0,2".parse().unwrap());
+        let three = Config { fault_threads: Some(3), fault_cpus: cpus.clone(), ..config() };
+        assert!(three.check().unwrap_err().to_string().contains("can be left out"));
+        assert!(Config { fault_cpus: cpus, ..config() }.check().is_ok());
+    }
+
+    #[test]
+    fn polling_and_shards_have_their_limits() {
+        let busy_poll = Duration::from_secs(2);
+        assert!(Config { busy_poll, ..config() }.check().is_err());
+        for uffd_shards in [0, 17] {
+            assert!(Config { uffd_shards, ..config() }.check().is_err());
+        }
     }
 
     #[test]

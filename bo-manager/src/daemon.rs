@@ -21,9 +21,11 @@ use tokio::sync::Semaphore;
 
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
-use crate::faults::{self, Readers};
+use crate::faults::{self, Plan, Readers};
 use crate::http::{self, Site};
-use crate::limits::{DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, HANDSHAKES_MAX};
+use crate::limits::{
+    DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX,
+};
 use crate::reclaim;
 use crate::session::Connection;
 use crate::shell::{Parts, Shell};
@@ -63,8 +65,8 @@ impl Daemon {
         let core = Manager::new(core);
         let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
             .context("cannot make the store")?;
-        let threads = fault_threads(config.fault_threads)?;
-        let readers = Readers::new(threads).context("cannot make the fault readers")?;
+        let readers =
+            Readers::new(plan_readers(&config)?).context("cannot make the fault readers")?;
         let registry = Registry::new();
         let timings = Timings::new(&registry);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -276,9 +278,27 @@ fn refuse_huge_shmem() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fault_threads(wanted: Option<usize>) -> anyhow::Result<usize> {
-    let cpus = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?.len();
-    Ok(wanted.unwrap_or_else(|| cpus.clamp(1, crate::limits::FAULT_THREADS_USUAL_MAX)))
+/// How many fault readers there are, and where.
+fn plan_readers(config: &Config) -> anyhow::Result<Plan> {
+    let allowed = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?;
+    let usual = allowed.len().clamp(1, FAULT_THREADS_USUAL_MAX);
+    let (threads, cpus) = match &config.fault_cpus {
+        Some(list) => {
+            let cpus = list.cpus().to_vec();
+            if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+                bail!("--fault-cpus names CPU {cpu}: this process may use {allowed:?}");
+            }
+            (cpus.len(), cpus)
+        }
+        None => {
+            let threads = config.fault_threads.unwrap_or(usual);
+            // With more threads than CPUs, pinning would stack them.
+            let pinned = if threads <= allowed.len() { &allowed[..threads] } else { &[] };
+            (threads, pinned.to_vec())
+        }
+    };
+    let (poll, polling_max) = (config.busy_poll, config.busy_poll_threads);
+    Ok(Plan { threads, cpus, poll, polling_max })
 }
 
 /// Raises the limit on descriptors as far as it goes; says how many objects that allows.

@@ -10,16 +10,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bo_core::{Effect, Fault, FaultKind, Heard};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, EventBuffer, FaultEvent, Uffd};
 use bo_units::ClientId;
-use rustix::event::{EventfdFlags, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll};
 use smallvec::SmallVec;
 
 use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
+use crate::poll::{Permits, Window};
 use crate::shell::Shell;
 use crate::tables::Session;
 use crate::timings::timed;
@@ -29,16 +30,62 @@ const STOP: u64 = u64::MAX;
 
 const KERNEL_PAGE: u64 = bo_sys::KERNEL_PAGE_BYTES;
 
+/// A userfaultfd, as an epoll knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Watched {
+    client: ClientId,
+    /// Which of the client's userfaultfds.
+    shard: usize,
+}
+
+impl Watched {
+    /// The shard's number is above the client's slot: there are few of both.
+    const SHARD_SHIFT: u32 = 24;
+    const SLOT_MASK: u32 = (1 << Self::SHARD_SHIFT) - 1;
+
+    fn to_u64(self) -> u64 {
+        assert!(self.client.slot <= Self::SLOT_MASK, "a daemon has less than 2^24 clients");
+        let shard = u32::try_from(self.shard).expect("a client has few userfaultfds");
+        assert!(shard < 1 << (u32::BITS - Self::SHARD_SHIFT), "a client has few userfaultfds");
+        let slot = self.client.slot | shard << Self::SHARD_SHIFT;
+        ClientId::new(slot, self.client.generation).to_u64()
+    }
+
+    fn from_u64(number: u64) -> Self {
+        let ClientId { slot, generation } = ClientId::from_u64(number);
+        let client = ClientId::new(slot & Self::SLOT_MASK, generation);
+        Self { client, shard: (slot >> Self::SHARD_SHIFT) as usize }
+    }
+}
+
 /// What the readers wait on.
 #[derive(Debug)]
 pub(crate) struct Readers {
     /// One for each thread.
     epolls: Vec<OwnedFd>,
+    /// The CPU of each thread; none if they are not pinned.
+    cpus: Vec<usize>,
     stop: OwnedFd,
+    /// The longest that a reader polls before it sleeps.
+    poll: Duration,
+    polling: Permits,
+}
+
+/// Which threads read faults, where, and how they wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) threads: usize,
+    /// One for each thread, or none: they are not pinned.
+    pub(crate) cpus: Vec<usize>,
+    /// The longest that a reader polls before it sleeps. Zero: it never polls.
+    pub(crate) poll: Duration,
+    /// How many may poll at one time.
+    pub(crate) polling_max: usize,
 }
 
 impl Readers {
-    pub(crate) fn new(threads: usize) -> io::Result<Self> {
+    pub(crate) fn new(plan: Plan) -> io::Result<Self> {
+        let Plan { threads, cpus, poll, polling_max } = plan;
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let mut epolls = Vec::with_capacity(threads);
         for _ in 0..threads {
@@ -46,12 +93,17 @@ impl Readers {
             epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
             epolls.push(epoll);
         }
-        Ok(Self { epolls, stop })
+        Ok(Self { epolls, cpus, stop, poll, polling: Permits::new(polling_max) })
     }
 
-    /// Lets every reader hear of the faults of this client.
-    pub(crate) fn watch(&self, client: ClientId, uffd: BorrowedFd<'_>) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(client.to_u64());
+    /// Lets every reader hear of the faults that this client's userfaultfd of this number reports.
+    pub(crate) fn watch(
+        &self,
+        client: ClientId,
+        shard: usize,
+        uffd: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(Watched { client, shard }.to_u64());
         for epoll in &self.epolls {
             // Level-triggered: what one reader leaves in the queue the next one hears of.
             epoll::add(epoll, uffd, data, epoll::EventFlags::IN)?;
@@ -76,17 +128,14 @@ impl Readers {
 
 /// Starts the readers. They end after [`Readers::stop`].
 pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
-    let cpus = bo_sys::thread::allowed_cpus()?;
-    let threads = shell.readers.epolls.len();
-    (0..threads)
+    (0..shell.readers.epolls.len())
         .map(|number| {
-            // With more threads than CPUs, pinning would stack them.
-            let cpu = (threads <= cpus.len()).then(|| cpus[number]);
+            let cpu = shell.readers.cpus.get(number).copied();
             let shell = Arc::clone(shell);
             let name = format!("bo-fault-{number}");
             std::thread::Builder::new().name(name).spawn(move || {
                 prepare(cpu);
-                Reader::new(&shell).run(shell.readers.epolls[number].as_fd());
+                Reader::new(&shell).run(&shell.readers.epolls[number]);
             })
         })
         .collect()
@@ -111,6 +160,7 @@ struct Reader<'shell> {
     wanted: VecDeque<Effect>,
     /// What the buffer had counted when it was looked at last.
     foreign: u64,
+    window: Window,
 }
 
 impl<'shell> Reader<'shell> {
@@ -121,42 +171,74 @@ impl<'shell> Reader<'shell> {
             faults: Vec::with_capacity(FAULT_EVENTS_MAX),
             wanted: VecDeque::with_capacity(FAULT_EVENTS_MAX),
             foreign: 0,
+            window: Window::new(shell.readers.poll),
         }
     }
 
-    fn run(&mut self, epoll: BorrowedFd<'_>) {
+    fn run(&mut self, epoll: &OwnedFd) {
         let mut ready = Vec::with_capacity(READY_MAX);
         loop {
             ready.clear();
-            match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    self.shell.host_failed("wait for faults", &error.into());
-                    return;
-                }
+            if let Err(error) = self.wait(epoll, &mut ready) {
+                self.shell.host_failed("wait for faults", &error.into());
+                return;
             }
             for event in &ready {
                 let number = event.data.u64();
                 if number == STOP {
                     return;
                 }
-                let client = ClientId::from_u64(number);
-                if let Some(session) = self.shell.session(client) {
-                    let flags = event.flags;
-                    if flags.contains(epoll::EventFlags::ERR) {
-                        self.mend(&session);
-                    }
-                    self.serve(&session);
+                let Watched { client, shard } = Watched::from_u64(number);
+                let Some(session) = self.shell.session(client) else { continue };
+                let Some(uffd) = session.uffds().nth(shard) else { continue };
+                let flags = event.flags;
+                if flags.contains(epoll::EventFlags::ERR) {
+                    self.mend(&session, uffd);
                 }
+                self.serve(&session, uffd);
             }
         }
+    }
+
+    /// Waits for faults: polling first, if that has been worth it lately, then asleep.
+    fn wait(&mut self, epoll: &OwnedFd, ready: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
+        if self.shell.readers.poll.is_zero() {
+            return look(epoll, ready, None);
+        }
+        if self.poll(epoll, ready)? {
+            return Ok(());
+        }
+        let start = Instant::now();
+        look(epoll, ready, None)?;
+        self.window.slept(start.elapsed());
+        Ok(())
+    }
+
+    /// Says whether polling found something.
+    fn poll(&self, epoll: &OwnedFd, ready: &mut Vec<epoll::Event>) -> rustix::io::Result<bool> {
+        let time = self.window.get();
+        if time.is_zero() {
+            return Ok(false);
+        }
+        let Some(_permit) = self.shell.readers.polling.take() else { return Ok(false) };
+        let start = Instant::now();
+        while start.elapsed() < time {
+            look(epoll, ready, Some(&Timespec::default()))?;
+            if !ready.is_empty() {
+                self.shell.counters.fault_polls_hit.add(1);
+                return Ok(true);
+            }
+            // Whoever else wants this processor has it.
+            std::thread::yield_now();
+        }
+        self.shell.counters.fault_polls_missed.add(1);
+        Ok(false)
     }
 
     /// A userfaultfd that blocks is in error for ever, as epoll sees it, and every reader would
     /// spin. The flag is shared with the client, which must have cleared it: it is set again, and
     /// a client that goes on doing so loses its connection.
-    fn mend(&self, session: &Session) {
-        let Some(uffd) = session.uffd.get() else { return };
+    fn mend(&self, session: &Session, uffd: &Uffd) {
         self.shell.counters.protocol_misuse.add(1);
         self.shell.note_failure(
             "make a userfaultfd non-blocking",
@@ -169,8 +251,7 @@ impl<'shell> Reader<'shell> {
     }
 
     /// Reads one batch of events and answers it.
-    fn serve(&mut self, session: &Session) {
-        let Some(uffd) = session.uffd.get() else { return };
+    fn serve(&mut self, session: &Session, uffd: &Uffd) {
         let count = match uffd.read_events(&mut self.buffer) {
             Ok(count) => count,
             Err(error) => {
@@ -193,6 +274,8 @@ impl<'shell> Reader<'shell> {
             faults.extend(self.place(session, uffd, event));
         }
         if !faults.is_empty() {
+            // Neighbours get their entries in one call if they are heard in order.
+            faults.sort_unstable_by_key(|(fault, _)| (fault.mapping, fault.page));
             self.answer(uffd, &faults, read);
         }
         faults.clear();
@@ -268,8 +351,20 @@ impl<'shell> Reader<'shell> {
         match event.kind {
             // Wakes as well. Nothing is evicted on this client's behalf any more.
             uffd::FaultKind::WriteProtected => drop(uffd.unprotect(page)),
-            uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison(uffd, page),
+            uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison_part(uffd, page),
         }
+    }
+}
+
+/// Takes what is ready, waiting for it without end or for as long as `wait` says.
+fn look(
+    epoll: &OwnedFd,
+    ready: &mut Vec<epoll::Event>,
+    wait: Option<&Timespec>,
+) -> rustix::io::Result<()> {
+    match epoll::wait(epoll, rustix::buffer::spare_capacity(ready), wait) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -286,4 +381,17 @@ fn page_of(address: u64) -> Option<AddressRange> {
 
 fn makes_room(action: &bo_core::Action) -> bool {
     matches!(action, bo_core::Action::CopyOut { .. } | bo_core::Action::Punch { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watched_descriptor_is_found_again_by_its_number() {
+        for (slot, generation, shard) in [(0, 1, 0), (77, 3, 5), ((1 << 24) - 1, u32::MAX, 255)] {
+            let watched = Watched { client: ClientId::new(slot, generation), shard };
+            assert_eq!(Watched::from_u64(watched.to_u64()), watched);
+        }
+    }
 }

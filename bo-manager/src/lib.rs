@@ -11,10 +11,12 @@ pub mod cli;
 mod closer;
 mod config;
 mod counters;
+mod cpus;
 mod daemon;
 mod faults;
 mod http;
 mod limits;
+mod poll;
 mod ready;
 mod reclaim;
 mod session;
@@ -24,4 +26,5 @@ mod tables;
 mod timings;
 
 pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
+pub use cpus::CpuList;
 pub use daemon::Daemon;

@@ -28,8 +28,21 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
 /// Descriptors that the daemon keeps for itself: sockets, epolls, HTTP connections, the store.
 pub(crate) const DESCRIPTORS_RESERVED: u64 = 256;
 
-/// Descriptors that one client costs: its socket, its userfaultfd, its pidfd.
-pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 3;
+/// Descriptors that one client costs: its socket and its pidfd. Its userfaultfds come on top.
+pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 2;
+
+/// Userfaultfds that one client may hand over.
+pub(crate) const UFFD_SHARDS_MAX: usize = 16;
+
+/// Userfaultfds of a client, unless the operator chooses.
+pub(crate) const UFFD_SHARDS_USUAL: usize = 2;
+
+/// A reader that polls for longer than this is no longer waiting for the next fault.
+pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
+
+/// A part of a mapping that has a userfaultfd of its own is at least this long: the largest page,
+/// so that none is cut, and long enough to be worth a mapping in the client's kernel tables.
+pub(crate) const SHARD_BYTES_MIN: u64 = 2 << 20;
 
 /// Objects and clients listed in one status answer. What is left out is counted there.
 pub(crate) const STATUS_LIST_MAX: usize = 1000;

@@ -11,6 +11,7 @@ use bo_sys::uffd::Uffd;
 use bo_units::{ClientId, MappingId, ObjectId, PageIndex, PageRange, PageSize};
 use bo_wire::Token;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
 /// An object's file.
@@ -35,7 +36,8 @@ impl ObjectEntry {
 pub(crate) struct MappingEntry {
     pub(crate) id: MappingId,
     pub(crate) client: ClientId,
-    pub(crate) uffd: Arc<Uffd>,
+    /// Who watches it, part after part: the first address behind each part.
+    pub(crate) watchers: SmallVec<[(u64, Arc<Uffd>); 1]>,
     /// The whole of it.
     pub(crate) range: AddressRange,
     /// The page of the object at its start.
@@ -50,6 +52,25 @@ impl MappingEntry {
         self.range.slice(skip, pages.count().bytes(self.page_size).get())
     }
 
+    /// These addresses, which are its own, cut where another userfaultfd watches.
+    pub(crate) fn parts(
+        &self,
+        addresses: AddressRange,
+    ) -> impl Iterator<Item = (&Uffd, AddressRange)> {
+        let mut start = addresses.start();
+        self.watchers.iter().filter_map(move |(end, uffd)| {
+            let part = (*end).min(addresses.end()).checked_sub(start).filter(|len| *len > 0)?;
+            let part = AddressRange::new(start, part).expect("parts end at pages of the range");
+            start = part.end();
+            Some((&**uffd, part))
+        })
+    }
+
+    /// Makes whoever waits at these addresses fault again.
+    pub(crate) fn wake(&self, addresses: AddressRange) -> std::io::Result<()> {
+        self.parts(addresses).try_for_each(|(uffd, part)| uffd.wake(part))
+    }
+
     /// The page at an address inside it.
     pub(crate) fn page_at(&self, address: u64) -> PageIndex {
         let inside = (address - self.range.start()) >> self.page_size.shift();
@@ -62,8 +83,8 @@ impl MappingEntry {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: ClientId,
-    /// Set once, by the handshake.
-    pub(crate) uffd: OnceLock<Arc<Uffd>>,
+    /// The first is set by the handshake, others may follow; none is ever taken back.
+    uffds: Box<[OnceLock<Arc<Uffd>>]>,
     /// Its mappings by their first address.
     pub(crate) ranges: RwLock<BTreeMap<u64, Arc<MappingEntry>>>,
     /// Whose unmap waits for what is in flight.
@@ -76,16 +97,34 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: ClientId) -> Self {
+    /// A session that may bring so many userfaultfds.
+    pub(crate) fn new(id: ClientId, uffds: usize) -> Self {
         Self {
             id,
-            uffd: OnceLock::new(),
+            uffds: std::iter::repeat_with(OnceLock::new).take(uffds).collect(),
             ranges: RwLock::default(),
             detaching: Mutex::default(),
             revoked: AtomicBool::new(false),
             kick: Notify::new(),
             offences: AtomicU32::new(0),
         }
+    }
+
+    /// The userfaultfds that it has handed over, by number.
+    pub(crate) fn uffds(&self) -> impl Iterator<Item = &Arc<Uffd>> {
+        self.uffds.iter().map_while(OnceLock::get)
+    }
+
+    /// Takes one more userfaultfd; gives its number, or it back if there are enough.
+    pub(crate) fn add_uffd(&self, uffd: Arc<Uffd>) -> Result<usize, Arc<Uffd>> {
+        let mut uffd = uffd;
+        for (number, place) in self.uffds.iter().enumerate() {
+            match place.set(uffd) {
+                Ok(()) => return Ok(number),
+                Err(back) => uffd = back,
+            }
+        }
+        Err(uffd)
     }
 
     pub(crate) fn revoke(&self) {

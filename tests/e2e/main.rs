@@ -12,6 +12,7 @@ mod signals;
 mod sigstop;
 mod stop;
 mod syscalls;
+mod threads;
 
 use bo_tests::{Programs, Station, User};
 

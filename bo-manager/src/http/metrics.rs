@@ -262,6 +262,8 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let Counters {
         fault_reads,
         fault_reads_empty,
+        fault_polls_hit,
+        fault_polls_missed,
         faults_stray,
         events_foreign,
         host_failures,
@@ -274,6 +276,9 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let rows = [("events", fault_reads.get()), ("empty", fault_reads_empty.get())];
     let help = "Reads of userfaultfds; 'empty': another thread was faster.";
     page.counters("bo_fault_reads_total", help, "result", &rows);
+    let rows = [("hit", fault_polls_hit.get()), ("missed", fault_polls_missed.get())];
+    let help = "Times a fault reader polled instead of sleeping, by whether it found faults.";
+    page.counters("bo_fault_polls_total", help, "result", &rows);
     let help = "Faults outside every known mapping.";
     page.counter("bo_faults_stray_total", help, faults_stray.get());
     let help = "Events other than page faults.";

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bo_core::Prefetch;
 use bo_sys::range::AddressRange;
-use bo_sys::uffd::RegisterOutcome;
+use bo_sys::uffd::{RegisterOutcome, Uffd};
 use bo_units::{ObjectId, PageRange};
 use bo_wire::{Access, InvalidKind, Refusal, Reply};
+use smallvec::SmallVec;
 
-use crate::limits::PREFETCH_STEPS;
+use crate::limits::{PREFETCH_STEPS, SHARD_BYTES_MIN};
 use crate::session::requests::{access_of, parts};
 use crate::session::{Connection, refusal};
 use crate::tables::{MappingEntry, Session};
@@ -35,15 +36,21 @@ impl Connection {
         if session.overlaps(addresses) {
             return Err(Refusal::Invalid(InvalidKind::Overlap));
         }
-        let uffd = session.uffd.get().ok_or(Refusal::Invalid(InvalidKind::State))?;
-        self.registered(uffd.register(addresses))?;
+        let watchers = watchers(session, addresses);
+        let mut start = address;
+        for (end, uffd) in &watchers {
+            let part = AddressRange::new(start, end - start).expect("parts end at page borders");
+            self.registered(uffd.register(part))?;
+            start = *end;
+        }
+        let mut watchers = Some(watchers);
         let attached = self.shell.decide(|core, _| {
             let attached = core.attach(session.id, id, range, access_of(access))?;
             // In the tables before the lock is released: an eviction may name it right away.
             let entry = Arc::new(MappingEntry {
                 id: attached.mapping,
                 client: session.id,
-                uffd: Arc::clone(uffd),
+                watchers: watchers.take().expect("this is done once"),
                 range: addresses,
                 pages: range,
                 page_size: object.page_size,
@@ -130,4 +137,27 @@ impl Connection {
         }
         Ok(rest)
     }
+}
+
+/// Which of the client's userfaultfds watches what. Threads that wait in different ones do not meet
+/// on one queue.
+///
+/// A long mapping is cut into as many parts as there are userfaultfds, a short one belongs to one
+/// of them, by its address.
+fn watchers(session: &Session, addresses: AddressRange) -> SmallVec<[(u64, Arc<Uffd>); 1]> {
+    let uffds: SmallVec<[&Arc<Uffd>; 8]> = session.uffds().collect();
+    let count = uffds.len() as u64;
+    let part = (addresses.len() / count).next_multiple_of(SHARD_BYTES_MIN);
+    let first = addresses.start() / SHARD_BYTES_MIN;
+    let mut watchers = SmallVec::new();
+    let mut end = addresses.start();
+    for number in first.. {
+        end = addresses.end().min(end + part);
+        let uffd = uffds[usize::try_from(number % count).expect("it is below a small number")];
+        watchers.push((end, Arc::clone(uffd)));
+        if end == addresses.end() {
+            break;
+        }
+    }
+    watchers
 }

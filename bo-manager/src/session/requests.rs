@@ -102,14 +102,17 @@ impl Connection {
                 let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
                 self.import_descriptor(session, descriptor.as_fd(), access)
             }
+            Request::AttachUffd => {
+                let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
+                self.add_uffd(session, &descriptor).map(|()| Reply::Done.into())
+            }
             Request::Touch { object, first_page, pages: count } => {
                 self.touch(session, claimed(object), pages(first_page, count)?).map(Answer::from)
             }
             Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
-            Request::Hello { .. }
-            | Request::AttachUffd
-            | Request::Unmap { .. }
-            | Request::Prefetch { .. } => Err(Refusal::Invalid(InvalidKind::State)),
+            Request::Hello { .. } | Request::Unmap { .. } | Request::Prefetch { .. } => {
+                Err(Refusal::Invalid(InvalidKind::State))
+            }
         }
     }
 
