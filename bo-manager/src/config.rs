@@ -47,8 +47,8 @@ pub struct Config {
     pub page_size: Option<PageSize>,
     /// Threads that read faults; `None`: one for each allowed CPU, up to eight.
     pub fault_threads: Option<usize>,
-    /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if there
-    /// are no more threads than CPUs.
+    /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if
+    /// there are no more threads than CPUs.
     pub fault_cpus: Option<CpuList>,
     /// The longest that a fault reader polls for the next fault before it sleeps. It adapts: none
     /// polls while faults are rare. Zero: never.
