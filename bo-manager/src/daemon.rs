@@ -21,11 +21,13 @@ use tokio::sync::Semaphore;
 
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
-use crate::faults::{self, Plan, Readers};
+use crate::faults;
 use crate::http::{self, Site};
 use crate::limits::{
     DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX,
+    STUCK_AFTER,
 };
+use crate::readers::{Plan, Readers};
 use crate::reclaim;
 use crate::session::Connection;
 use crate::shell::{Parts, Shell};
@@ -123,6 +125,7 @@ impl Daemon {
         let _guard = runtime.enter();
         let listener = crate::ready::watch(listener).context("cannot listen")?;
         runtime.spawn(accept(listener, Arc::clone(shell)));
+        runtime.spawn(relieve(Arc::clone(shell)));
         Ok(())
     }
 
@@ -193,6 +196,14 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.shut_down();
+    }
+}
+
+/// Looks after clients whose only fault reader is held up by another client.
+async fn relieve(shell: Arc<Shell>) {
+    loop {
+        tokio::time::sleep(STUCK_AFTER).await;
+        shell.relieve_readers();
     }
 }
 

@@ -3,128 +3,31 @@
 //! One is pinned to each allowed CPU, each waits on every userfaultfd, and no wake-up is exclusive:
 //! so the one on the faulting thread's own CPU gets there first, which is several times faster
 //! than a thread that must be woken on another (ARCHITECTURE.md has the figures). The others find
-//! nothing and go back to sleep.
+//! nothing and go back to sleep; and where that happens again and again, they stop listening
+//! (`follow.rs`).
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bo_core::{Effect, Fault, FaultKind, Heard};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, EventBuffer, FaultEvent, Uffd};
-use bo_units::ClientId;
-use rustix::event::{EventfdFlags, Timespec, epoll};
+use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
 use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
-use crate::poll::{Permits, Window};
+use crate::poll::Window;
+use crate::readers::{IDLE, STOP, Watched};
 use crate::shell::Shell;
 use crate::tables::Session;
 use crate::timings::timed;
 
-/// No client has this number: generations begin at one and slots below 2^32 - 1.
-const STOP: u64 = u64::MAX;
-
 const KERNEL_PAGE: u64 = bo_sys::KERNEL_PAGE_BYTES;
-
-/// A userfaultfd, as an epoll knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Watched {
-    client: ClientId,
-    /// Which of the client's userfaultfds.
-    shard: usize,
-}
-
-impl Watched {
-    /// The shard's number is above the client's slot: there are few of both.
-    const SHARD_SHIFT: u32 = 24;
-    const SLOT_MASK: u32 = (1 << Self::SHARD_SHIFT) - 1;
-
-    fn to_u64(self) -> u64 {
-        assert!(self.client.slot <= Self::SLOT_MASK, "a daemon has less than 2^24 clients");
-        let shard = u32::try_from(self.shard).expect("a client has few userfaultfds");
-        assert!(shard < 1 << (u32::BITS - Self::SHARD_SHIFT), "a client has few userfaultfds");
-        let slot = self.client.slot | shard << Self::SHARD_SHIFT;
-        ClientId::new(slot, self.client.generation).to_u64()
-    }
-
-    fn from_u64(number: u64) -> Self {
-        let ClientId { slot, generation } = ClientId::from_u64(number);
-        let client = ClientId::new(slot & Self::SLOT_MASK, generation);
-        Self { client, shard: (slot >> Self::SHARD_SHIFT) as usize }
-    }
-}
-
-/// What the readers wait on.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    /// One for each thread.
-    epolls: Vec<OwnedFd>,
-    /// The CPU of each thread; none if they are not pinned.
-    cpus: Vec<usize>,
-    stop: OwnedFd,
-    /// The longest that a reader polls before it sleeps.
-    poll: Duration,
-    polling: Permits,
-}
-
-/// Which threads read faults, where, and how they wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) threads: usize,
-    /// One for each thread, or none: they are not pinned.
-    pub(crate) cpus: Vec<usize>,
-    /// The longest that a reader polls before it sleeps. Zero: it never polls.
-    pub(crate) poll: Duration,
-    /// How many may poll at one time.
-    pub(crate) polling_max: usize,
-}
-
-impl Readers {
-    pub(crate) fn new(plan: Plan) -> io::Result<Self> {
-        let Plan { threads, cpus, poll, polling_max } = plan;
-        let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let mut epolls = Vec::with_capacity(threads);
-        for _ in 0..threads {
-            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-            epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-            epolls.push(epoll);
-        }
-        Ok(Self { epolls, cpus, stop, poll, polling: Permits::new(polling_max) })
-    }
-
-    /// Lets every reader hear of the faults that this client's userfaultfd of this number reports.
-    pub(crate) fn watch(
-        &self,
-        client: ClientId,
-        shard: usize,
-        uffd: BorrowedFd<'_>,
-    ) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(Watched { client, shard }.to_u64());
-        for epoll in &self.epolls {
-            // Level-triggered: what one reader leaves in the queue the next one hears of.
-            epoll::add(epoll, uffd, data, epoll::EventFlags::IN)?;
-        }
-        Ok(())
-    }
-
-    /// Must be called before our descriptor is closed: the client has a duplicate, which keeps it
-    /// in every epoll.
-    pub(crate) fn unwatch(&self, uffd: BorrowedFd<'_>) {
-        for epoll in &self.epolls {
-            // It may have been added to some of them only.
-            let _ = epoll::delete(epoll, uffd);
-        }
-    }
-
-    pub(crate) fn stop(&self) {
-        // The counter of an eventfd does not fill up at one write.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-    }
-}
 
 /// Starts the readers. They end after [`Readers::stop`].
 pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
@@ -135,7 +38,7 @@ pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
             let name = format!("bo-fault-{number}");
             std::thread::Builder::new().name(name).spawn(move || {
                 prepare(cpu);
-                Reader::new(&shell).run(&shell.readers.epolls[number]);
+                Reader::new(&shell, number).run(&shell.readers.epolls[number]);
             })
         })
         .collect()
@@ -155,6 +58,8 @@ fn prepare(cpu: Option<usize>) {
 /// What one thread keeps from fault to fault, so that serving one allocates nothing.
 struct Reader<'shell> {
     shell: &'shell Shell,
+    /// Which of the readers it is.
+    number: usize,
     buffer: EventBuffer,
     faults: Vec<(Fault, FaultEvent)>,
     wanted: VecDeque<Effect>,
@@ -164,9 +69,10 @@ struct Reader<'shell> {
 }
 
 impl<'shell> Reader<'shell> {
-    fn new(shell: &'shell Shell) -> Self {
+    fn new(shell: &'shell Shell, number: usize) -> Self {
         Self {
             shell,
+            number,
             buffer: EventBuffer::new(FAULT_EVENTS_MAX),
             faults: Vec::with_capacity(FAULT_EVENTS_MAX),
             wanted: VecDeque::with_capacity(FAULT_EVENTS_MAX),
@@ -193,9 +99,9 @@ impl<'shell> Reader<'shell> {
                 let Some(uffd) = session.uffds().nth(shard) else { continue };
                 let flags = event.flags;
                 if flags.contains(epoll::EventFlags::ERR) {
-                    self.mend(&session, uffd);
+                    self.mend(&session, shard, uffd);
                 }
-                self.serve(&session, uffd);
+                self.serve(&session, shard, uffd);
             }
         }
     }
@@ -238,20 +144,20 @@ impl<'shell> Reader<'shell> {
     /// A userfaultfd that blocks is in error for ever, as epoll sees it, and every reader would
     /// spin. The flag is shared with the client, which must have cleared it: it is set again, and
     /// a client that goes on doing so loses its connection.
-    fn mend(&self, session: &Session, uffd: &Uffd) {
+    fn mend(&self, session: &Session, shard: usize, uffd: &Uffd) {
         self.shell.counters.protocol_misuse.add(1);
         self.shell.note_failure(
             "make a userfaultfd non-blocking",
             bo_sys::socket::set_nonblocking(uffd.as_fd(), true),
         );
         if session.count_offence() > BLOCKING_MAX {
-            self.shell.readers.unwatch(uffd.as_fd());
+            self.shell.readers.unwatch(session, shard);
             session.kick.notify_one();
         }
     }
 
     /// Reads one batch of events and answers it.
-    fn serve(&mut self, session: &Session, uffd: &Uffd) {
+    fn serve(&mut self, session: &Session, shard: usize, uffd: &Uffd) {
         let count = match uffd.read_events(&mut self.buffer) {
             Ok(count) => count,
             Err(error) => {
@@ -269,6 +175,8 @@ impl<'shell> Reader<'shell> {
             return;
         }
         counters.fault_reads.add(1);
+        let busy_since = &self.shell.readers.busy_since[self.number];
+        busy_since.store(self.shell.now().nanos() / 1_000_000, Ordering::Relaxed);
         let mut faults = std::mem::take(&mut self.faults);
         for event in self.buffer.events() {
             faults.extend(self.place(session, uffd, event));
@@ -277,6 +185,10 @@ impl<'shell> Reader<'shell> {
             // Neighbours get their entries in one call if they are heard in order.
             faults.sort_unstable_by_key(|(fault, _)| (fault.mapping, fault.page));
             self.answer(uffd, &faults, read);
+        }
+        busy_since.store(IDLE, Ordering::Relaxed);
+        if let Some((_, last)) = faults.last() {
+            self.shell.follow(session, shard, last.thread, faults.len(), read);
         }
         faults.clear();
         self.faults = faults;
@@ -381,17 +293,4 @@ fn page_of(address: u64) -> Option<AddressRange> {
 
 fn makes_room(action: &bo_core::Action) -> bool {
     matches!(action, bo_core::Action::CopyOut { .. } | bo_core::Action::Punch { .. })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_watched_descriptor_is_found_again_by_its_number() {
-        for (slot, generation, shard) in [(0, 1, 0), (77, 3, 5), ((1 << 24) - 1, u32::MAX, 255)] {
-            let watched = Watched { client: ClientId::new(slot, generation), shard };
-            assert_eq!(Watched::from_u64(watched.to_u64()), watched);
-        }
-    }
 }

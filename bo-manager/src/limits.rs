@@ -40,6 +40,9 @@ pub(crate) const UFFD_SHARDS_USUAL: usize = 2;
 /// A reader that polls for longer than this is no longer waiting for the next fault.
 pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
 
+/// Whose only reader has been at one batch for this long is heard by the others as well.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_millis(100);
+
 /// A part of a mapping that has a userfaultfd of its own is at least this long: the largest page,
 /// so that none is cut, and long enough to be worth a mapping in the client's kernel tables.
 pub(crate) const SHARD_BYTES_MIN: u64 = 2 << 20;

@@ -147,7 +147,8 @@ impl Connection {
 
     fn admit(&self, name: &str, on_lost: DaemonLost) -> Result<Arc<Session>, Refusal> {
         let id = self.shell.decide(|core, _| core.connect(name)).map_err(refusal::of)?;
-        let session = Arc::new(Session::new(id, self.shell.config.uffd_shards));
+        let session =
+            Arc::new(Session::new(id, self.peer.pid.unsigned_abs(), self.shell.config.uffd_shards));
         self.shell.sessions.insert(id, Arc::clone(&session));
         let (pid, uid) = (self.peer.pid, self.peer.uid);
         tracing::info!(client = %id, name, pid, uid, ?on_lost, "a client has come");
@@ -345,8 +346,8 @@ impl Shell {
     /// Takes a session out of the tables, and its userfaultfd out of every epoll.
     fn forget_session(&self, client: ClientId) {
         if let Some((_, session)) = self.sessions.remove(&client) {
-            for uffd in session.uffds() {
-                self.readers.unwatch(uffd.as_fd());
+            for shard in 0..session.uffds().count() {
+                self.readers.unwatch(&session, shard);
             }
             // Nothing is left to give back, unless the handshake failed.
             self.decide(|core, now| core.client_gone(now, client));

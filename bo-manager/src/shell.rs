@@ -21,7 +21,7 @@ use rustc_hash::FxBuildHasher;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::faults::Readers;
+use crate::readers::Readers;
 use crate::reclaim::Bell;
 use crate::tables::{MappingEntry, ObjectEntry, Session};
 use crate::timings::Timings;

@@ -14,6 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
+use crate::follow::Follow;
+
 /// An object's file.
 #[derive(Debug)]
 pub(crate) struct ObjectEntry {
@@ -85,6 +87,10 @@ pub(crate) struct Session {
     pub(crate) id: ClientId,
     /// The first is set by the handshake, others may follow; none is ever taken back.
     uffds: Box<[OnceLock<Arc<Uffd>>]>,
+    /// Where the threads of each fault.
+    follows: Box<[Mutex<Follow>]>,
+    /// Its process, as this one knows it.
+    pub(crate) process: u32,
     /// Its mappings by their first address.
     pub(crate) ranges: RwLock<BTreeMap<u64, Arc<MappingEntry>>>,
     /// Whose unmap waits for what is in flight.
@@ -98,10 +104,12 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that may bring so many userfaultfds.
-    pub(crate) fn new(id: ClientId, uffds: usize) -> Self {
+    pub(crate) fn new(id: ClientId, process: u32, uffds: usize) -> Self {
         Self {
             id,
             uffds: std::iter::repeat_with(OnceLock::new).take(uffds).collect(),
+            follows: (0..uffds).map(|_| Mutex::new(Follow::new())).collect(),
+            process,
             ranges: RwLock::default(),
             detaching: Mutex::default(),
             revoked: AtomicBool::new(false),
@@ -113,6 +121,11 @@ impl Session {
     /// The userfaultfds that it has handed over, by number.
     pub(crate) fn uffds(&self) -> impl Iterator<Item = &Arc<Uffd>> {
         self.uffds.iter().map_while(OnceLock::get)
+    }
+
+    /// What is known of where the threads of this userfaultfd fault.
+    pub(crate) fn follow(&self, shard: usize) -> &Mutex<Follow> {
+        &self.follows[shard]
     }
 
     /// Takes one more userfaultfd; gives its number, or it back if there are enough.

@@ -168,7 +168,7 @@ impl Live {
     fn answer(&self, events: &mut EventBuffer) -> io::Result<()> {
         for uffd in &self.uffds {
             uffd.read_events(events)?;
-            for FaultEvent { address, kind, write: _ } in events.events() {
+            for FaultEvent { address, kind, .. } in events.events() {
                 let Some(page) = AddressRange::new(address, KERNEL_PAGE_BYTES) else { continue };
                 match kind {
                     FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),

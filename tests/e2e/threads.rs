@@ -54,6 +54,28 @@ by_each_user! {
         assert_ne!(polls("hit") + polls("missed"), 0);
     }
 
+    fn one_reader_listens_to_a_thread_that_stays_on_its_cpu(user) {
+        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut actor = station.client(user);
+        let (_, mapping) = actor.allocate_and_map(4 * SMALL);
+        actor.fill(mapping, SEED);
+        actor.spawn(Order::Sweep { mapping, write: false });
+        let changes = r#"bo_fault_listener_changes_total{to="one"}"#;
+        if bo_sys::thread::allowed_cpus().expect("there are some").len() > 1 {
+            bo_tests::until("one reader listens", || {
+                (station.metrics()[changes] > 0).then_some(())
+            });
+        }
+        // Others come and go meanwhile, and nobody is forgotten.
+        for round in 0..4 {
+            let mut other = station.client(user);
+            let (_, there) = other.allocate_and_map(2 * SMALL);
+            other.fill(there, SEED + round);
+            other.check(there, SEED + round);
+        }
+        actor.check(mapping, SEED);
+    }
+
     fn one_reader_on_one_chosen_cpu_serves_everybody(user) {
         let cpu = bo_sys::thread::allowed_cpus().expect("there are some")[0];
         let station = Station::embedded_with(&PROGRAMS, Pool::kib(SMALL_KIB), |config| {

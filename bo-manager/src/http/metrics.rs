@@ -262,6 +262,9 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let Counters {
         fault_reads,
         fault_reads_empty,
+        fault_looks,
+        listeners_all,
+        listeners_one,
         fault_polls_hit,
         fault_polls_missed,
         faults_stray,
@@ -276,6 +279,11 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let rows = [("events", fault_reads.get()), ("empty", fault_reads_empty.get())];
     let help = "Reads of userfaultfds; 'empty': another thread was faster.";
     page.counters("bo_fault_reads_total", help, "result", &rows);
+    let help = "Times it was looked up where a faulting thread runs.";
+    page.counter("bo_fault_looks_total", help, fault_looks.get());
+    let rows = [("all", listeners_all.get()), ("one", listeners_one.get())];
+    let help = "Changes of who listens to a userfaultfd: all readers, or that of one CPU.";
+    page.counters("bo_fault_listener_changes_total", help, "to", &rows);
     let rows = [("hit", fault_polls_hit.get()), ("missed", fault_polls_missed.get())];
     let help = "Times a fault reader polled instead of sleeping, by whether it found faults.";
     page.counters("bo_fault_polls_total", help, "result", &rows);
