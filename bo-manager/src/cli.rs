@@ -9,7 +9,7 @@ use bo_units::{ByteCount, PageSize};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
 use crate::daemon::Daemon;
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
@@ -55,6 +55,15 @@ pub struct Serve {
     #[arg(long, env = "BO_PAGE_SIZE", value_name = "SIZE")]
     page_size: Option<PageSize>,
 
+    /// What pages of 2 MiB are made of; smaller ones are ordinary shared memory in any case.
+    #[arg(long, env = "BO_BACKING", value_enum, default_value_t)]
+    backing: Backing,
+
+    /// Take the huge pages that are missing for --vram out of the host's memory, as root, and give
+    /// them back at the end.
+    #[arg(long, env = "BO_RESERVE")]
+    reserve: bool,
+
     /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
     #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
     fault_threads: Option<usize>,
@@ -88,6 +97,8 @@ impl Serve {
             socket_mode: self.socket_mode,
             http: Some(self.http),
             page_size: self.page_size,
+            backing: self.backing,
+            reserve: self.reserve,
             fault_threads: self.fault_threads,
             fault_around: self.fault_around,
             user_mode_only: match self.user_mode_only {
@@ -124,12 +135,15 @@ fn run_serve(serve: &Serve) -> anyhow::Result<()> {
 fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
+    let (backing, backing_reason) = daemon.backing();
     tracing::info!(
         vram = %serve.vram,
         ram = %serve.ram,
         socket = %daemon.socket_path().display(),
         %http,
         %page_size,
+        backing,
+        backing_reason,
         fault_threads = daemon.fault_threads(),
         "serving"
     );
@@ -201,6 +215,16 @@ mod tests {
         assert_eq!(parse("--socket-mode 660").expect("valid flags").socket_mode, 0o660);
         assert!(parse("--socket-mode 999").is_err());
         assert!(parse("--socket-mode 7777").is_err());
+    }
+
+    #[test]
+    fn a_backing_is_one_of_four() {
+        let config = parse("").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Auto, false));
+        let config = parse("--backing huge --reserve").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Huge, true));
+        let error = parse("--backing hugetlb").expect_err("no such kind").to_string();
+        assert!(error.contains("auto, pages, thp, huge"), "{error}");
     }
 
     #[test]

@@ -13,12 +13,18 @@ use bo_wire::Token;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
+use crate::backing::KeptWindow;
+
 /// An object's file.
 #[derive(Debug)]
 pub(crate) struct ObjectEntry {
     pub(crate) id: ObjectId,
     pub(crate) file: ObjectFile,
     pub(crate) page_size: PageSize,
+    /// Whether its holes must be filled by way of a window.
+    pub(crate) by_window: bool,
+    /// The window, once a fill has opened one.
+    pub(crate) window: OnceLock<KeptWindow>,
     /// One for each kind of access, made when first asked for.
     pub(crate) tokens: Mutex<BTreeMap<Access, Token>>,
 }

@@ -167,13 +167,24 @@ impl Live {
     fn answer(&self, events: &mut EventBuffer) -> io::Result<()> {
         self.uffd.read_events(events)?;
         for FaultEvent { address, kind, write: _ } in events.events() {
-            let Some(page) = AddressRange::new(address, KERNEL_PAGE_BYTES) else { continue };
+            let Some(page) = self.page_at(address) else { continue };
             match kind {
                 FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),
                 FaultKind::WriteProtected => self.unprotect(page),
             }
         }
         Ok(())
+    }
+
+    /// The page that a fault is about, as large as the mapping's are.
+    fn page_at(&self, address: u64) -> Option<AddressRange> {
+        let mappings = self.mappings.lock();
+        let around = mappings.range(..=address).next_back();
+        let page_bytes = around.map_or(KERNEL_PAGE_BYTES, |(_, it)| it.range.page_bytes());
+        match page_bytes {
+            KERNEL_PAGE_BYTES => AddressRange::new(address, KERNEL_PAGE_BYTES),
+            _ => AddressRange::huge_page_around(address),
+        }
     }
 
     /// Maps a page that the file has by now, and gives up one that it has not.
@@ -223,7 +234,8 @@ impl LiveMapping {
     /// is installed for whoever touches it.
     ///
     /// A page that was allocated by fallocate(2) and never touched since counts as absent, like
-    /// one that was never written. The kernel makes no difference there either.
+    /// one that was never written. The kernel makes no difference there either. Of a file of huge
+    /// frames it does not say where its holes are: each page is asked for by who touches it.
     fn absent(&self) -> Vec<AddressRange> {
         let end = self.offset + self.range.len();
         let mut parts = Vec::new();

@@ -30,7 +30,12 @@ impl Connection {
         let range = self.shell.lock().grant(session.id, id, range).map_err(refusal::of)?;
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
         let len = range.count().bytes(object.page_size).get();
-        let addresses = AddressRange::new(address, len);
+        let addresses = match object.file.page_bytes() {
+            bo_sys::HUGE_PAGE_BYTES => {
+                AddressRange::new(address, len).and_then(AddressRange::in_huge_pages)
+            }
+            _ => AddressRange::new(address, len),
+        };
         let addresses = addresses.ok_or(Refusal::Invalid(InvalidKind::Address))?;
         if session.overlaps(addresses) {
             return Err(Refusal::Invalid(InvalidKind::Overlap));

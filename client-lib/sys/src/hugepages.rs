@@ -253,9 +253,7 @@ fn memory_available() -> io::Result<u64> {
 /// The file that says the pool's size, locked until it is dropped.
 fn lock(pool: &Path) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new().write(true).open(pool.join("nr_hugepages"))?;
-    rustix::io::retry_on_intr(|| {
-        rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive)
-    })?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive))?;
     Ok(file)
 }
 

@@ -110,6 +110,11 @@ impl Region {
     }
 }
 
+// SAFETY: address space belongs to the process, not to a thread, and a region is its only owner.
+unsafe impl Send for Region {}
+// SAFETY: a shared reference gives away addresses, and nothing at them.
+unsafe impl Sync for Region {}
+
 impl Drop for Region {
     fn drop(&mut self) {
         if self.len == 0 {
