@@ -117,9 +117,9 @@ impl Shell {
                 run.iter().filter_map(|source| stored(*source)).collect();
             let bytes = run.len() as u64 * page_bytes;
             if slots.is_empty() {
-                object.file.populate_zero(offset, bytes)?;
+                self.put_zeros(object, offset, bytes)?;
             } else {
-                self.store.copy_in(&object.file, offset, &slots)?;
+                self.put_stored(object, offset, &slots)?;
             }
             offset += bytes;
         }
@@ -175,7 +175,7 @@ impl Shell {
     fn patch(&self, id: ObjectId, mapping: MappingId, range: PageRange) -> InstallEnd {
         if let Some(object) = self.object(id) {
             let (offset, len) = object.bytes(range);
-            if let Err(error) = object.file.populate_zero(offset, len) {
+            if let Err(error) = self.put_zeros(&object, offset, len) {
                 // Without a frame the thread would come back for ever.
                 self.host_failed("patch a hole", &error);
                 self.with_range(mapping, range, |entry, addresses| {
@@ -332,7 +332,16 @@ impl Shell {
 
     /// Gives SIGBUS to whoever touches these addresses, which one userfaultfd watches.
     pub(crate) fn poison_part(&self, uffd: &Uffd, addresses: AddressRange) {
-        match uffd.poison(addresses) {
+        self.after_poison(uffd, addresses, uffd.poison(addresses));
+    }
+
+    pub(crate) fn after_poison(
+        &self,
+        uffd: &Uffd,
+        addresses: AddressRange,
+        outcome: PoisonOutcome,
+    ) {
+        match outcome {
             PoisonOutcome::Poisoned | PoisonOutcome::Gone => {}
             // Something is there by now: let the thread look again.
             PoisonOutcome::Present | PoisonOutcome::NotMapped | PoisonOutcome::Changing => {

@@ -10,7 +10,7 @@ use bo_units::{ByteCount, PageSize, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
 use crate::cpus::CpuList;
 use crate::daemon::Daemon;
 use crate::limits::UFFD_SHARDS_USUAL;
@@ -75,6 +75,15 @@ pub struct Serve {
 /// a daemon can flatten them into a command line of its own, as the bench does.
 #[derive(Debug, Clone, Args)]
 pub struct Tuning {
+    /// What pages of 2 MiB are made of; smaller ones are ordinary shared memory in any case.
+    #[arg(long, env = "BO_BACKING", value_enum, default_value_t)]
+    pub backing: Backing,
+
+    /// Take the huge pages that are missing for --vram out of the host's memory, as root, and give
+    /// them back at the end.
+    #[arg(long, env = "BO_RESERVE")]
+    pub reserve: bool,
+
     /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
     #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
     pub fault_threads: Option<usize>,
@@ -107,6 +116,8 @@ impl Tuning {
     #[must_use]
     pub fn apply(&self, config: Config) -> Config {
         let Self {
+            backing,
+            reserve,
             fault_threads,
             fault_cpus,
             busy_poll,
@@ -115,6 +126,8 @@ impl Tuning {
             fault_around,
         } = self.clone();
         Config {
+            backing,
+            reserve,
             fault_threads,
             fault_cpus,
             busy_poll,
@@ -176,12 +189,15 @@ fn run_serve(serve: &Serve) -> anyhow::Result<()> {
 fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
+    let (backing, backing_reason) = daemon.backing();
     tracing::info!(
         vram = %serve.vram,
         ram = %serve.ram,
         socket = %daemon.socket_path().display(),
         %http,
         %page_size,
+        backing,
+        backing_reason,
         fault_threads = daemon.fault_threads(),
         "serving"
     );
@@ -260,6 +276,16 @@ mod tests {
         assert_eq!(parse("--socket-mode 660").expect("valid flags").socket_mode, 0o660);
         assert!(parse("--socket-mode 999").is_err());
         assert!(parse("--socket-mode 7777").is_err());
+    }
+
+    #[test]
+    fn a_backing_is_one_of_four() {
+        let config = parse("").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Auto, false));
+        let config = parse("--backing huge --reserve").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Huge, true));
+        let error = parse("--backing hugetlb").expect_err("no such kind").to_string();
+        assert!(error.contains("auto, pages, thp, huge"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,20 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which frames pages of 2 MiB are made of. Smaller pages are ordinary shared memory in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Backing {
+    /// The best that the host has: huge, else thp, else pages.
+    #[default]
+    Auto,
+    /// Ordinary shared memory.
+    Pages,
+    /// Huge folios of shared memory, on a host whose shmem_enabled is always or within_size.
+    Thp,
+    /// The host's pool of huge pages (hugetlb): as many as --vram takes must be free in it.
+    Huge,
+}
+
 /// What to do on a host where no full userfaultfd can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserModeOnly {
@@ -45,6 +59,11 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// The page size of objects whose maker does not choose; `None`: chosen by their size.
     pub page_size: Option<PageSize>,
+    /// What pages of 2 MiB are made of.
+    pub backing: Backing,
+    /// Whether the host's pool of huge pages is enlarged by what is missing for `vram`, until the
+    /// daemon ends. Takes root. Only for [`Backing::Huge`] and [`Backing::Auto`].
+    pub reserve: bool,
     /// Threads that read faults; `None`: one for each allowed CPU, up to eight.
     pub fault_threads: Option<usize>,
     /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if
@@ -78,6 +97,8 @@ impl Config {
             socket_mode: 0o666,
             http: None,
             page_size: None,
+            backing: Backing::Auto,
+            reserve: false,
             fault_threads: None,
             fault_cpus: None,
             busy_poll: Duration::ZERO,
@@ -128,6 +149,10 @@ impl Config {
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
         );
+        ensure!(
+            !self.reserve || matches!(self.backing, Backing::Huge | Backing::Auto),
+            "--reserve takes huge pages out of the host, for --backing huge or auto only"
+        );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
         {
@@ -139,8 +164,13 @@ impl Config {
         Ok(())
     }
 
-    pub(crate) fn core(&self) -> CoreConfig {
-        CoreConfig { fault_around: self.fault_around, ..CoreConfig::new(self.vram, self.ram) }
+    /// `huge_frames`: pages of 2 MiB are the fastest that the pool has.
+    pub(crate) fn core(&self, huge_frames: bool) -> CoreConfig {
+        CoreConfig {
+            fault_around: self.fault_around,
+            huge_frames,
+            ..CoreConfig::new(self.vram, self.ram)
+        }
     }
 }
 
@@ -180,6 +210,14 @@ mod tests {
         let page_size = PageSize::new(2 << 20).ok();
         let error = Config { page_size, ..config() }.check().unwrap_err();
         assert!(error.to_string().contains("sixteen pages"), "{error}");
+    }
+
+    #[test]
+    fn reserving_for_frames_that_are_not_huge_is_refused() {
+        for backing in [Backing::Pages, Backing::Thp] {
+            let error = Config { backing, reserve: true, ..config() }.check().unwrap_err();
+            assert!(error.to_string().contains("--backing huge or auto"), "{error}");
+        }
     }
 
     #[test]

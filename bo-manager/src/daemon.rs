@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::backing::{Backed, Frames};
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
 use crate::faults;
@@ -60,9 +61,9 @@ impl Daemon {
     /// message says what to do. Nothing is left behind.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        refuse_huge_shmem()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
-        let mut core = config.core();
+        let backed = Backed::choose(&config)?;
+        let mut core = config.core(backed.frames != Frames::Pages);
         core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
         let core = Manager::new(core);
         let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
@@ -86,7 +87,8 @@ impl Daemon {
             )
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
-        let parts = Parts { config, core, store, readers, closer, timings, device, uffd_source };
+        let parts =
+            Parts { config, backed, core, store, readers, closer, timings, device, uffd_source };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
@@ -147,6 +149,12 @@ impl Daemon {
         &self.lacks
     }
 
+    /// What pages of 2 MiB are made of (`pages`, `thp` or `huge`), and why.
+    #[must_use]
+    pub fn backing(&self) -> (&'static str, &str) {
+        (self.shell.backed.frames.name(), &self.shell.backed.reason)
+    }
+
     /// How many threads read faults.
     #[must_use]
     pub fn fault_threads(&self) -> usize {
@@ -188,6 +196,8 @@ impl Daemon {
                 tracing::error!("a thread had panicked");
             }
         }
+        // What clients do not hold is free before the huge pages are given back.
+        self.shell.objects.clear();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
     }
@@ -271,22 +281,6 @@ fn choose_uffd(
         "this process cannot make a full userfaultfd: {mend}. With --user-mode-only it starts all \
          the same, but system calls on evicted memory fail with EFAULT"
     )
-}
-
-/// With huge pages in shared memory, filling one page would bring its neighbours in as zeros, and
-/// punching one would leave no hole.
-fn refuse_huge_shmem() -> anyhow::Result<()> {
-    let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    // A kernel without huge pages has no such file.
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
-    let chosen = text.split(['[', ']']).nth(1).unwrap_or("never");
-    if ["always", "within_size", "force"].contains(&chosen) {
-        bail!(
-            "shared memory gets huge pages on this host ({path} is {chosen}), which cannot be \
-             evicted page by page: echo advise > {path}"
-        );
-    }
-    Ok(())
 }
 
 /// How many fault readers there are, and where.

@@ -259,11 +259,26 @@ impl<'shell> Reader<'shell> {
     /// The contents are gone for this client: SIGBUS, or leave to write what it still sees.
     fn turn_away(&self, uffd: &Uffd, event: FaultEvent) {
         let Some(page) = page_of(event.address) else { return };
+        // The mapping may be gone from the tables, and with it how large its pages are.
+        let huge = AddressRange::huge_page_around(event.address);
         self.shell.lock().count_outcast(event.write, kind_of(event));
         match event.kind {
             // Wakes as well. Nothing is evicted on this client's behalf any more.
-            uffd::FaultKind::WriteProtected => drop(uffd.unprotect(page)),
-            uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison_part(uffd, page),
+            uffd::FaultKind::WriteProtected => {
+                let outcome = uffd.unprotect(page);
+                // So the kernel says of a part of a huge page.
+                if let (uffd::ProtectOutcome::NotMapped, Some(huge)) = (outcome, huge) {
+                    drop(uffd.unprotect(huge));
+                }
+            }
+            uffd::FaultKind::Missing | uffd::FaultKind::Minor => {
+                let outcome = uffd.poison(page);
+                if let (uffd::PoisonOutcome::NotMapped, Some(huge)) = (&outcome, huge) {
+                    self.shell.poison_part(uffd, huge);
+                } else {
+                    self.shell.after_poison(uffd, page, outcome);
+                }
+            }
         }
     }
 }

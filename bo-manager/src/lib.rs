@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod backing;
 pub mod cli;
 mod closer;
 mod config;
@@ -27,6 +28,6 @@ mod stop;
 mod tables;
 mod timings;
 
-pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
+pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
 pub use cpus::CpuList;
 pub use daemon::Daemon;

@@ -18,6 +18,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
+use crate::backing::Backed;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -46,6 +47,7 @@ pub(crate) struct Shell {
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
     pub(crate) config: Config,
+    pub(crate) backed: Backed,
     /// From here on no page comes back: who needs one gets SIGBUS.
     sealed: AtomicBool,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Shell {
 /// What a shell is put together from.
 pub(crate) struct Parts {
     pub(crate) config: Config,
+    pub(crate) backed: Backed,
     pub(crate) core: Manager,
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
@@ -64,7 +67,8 @@ pub(crate) struct Parts {
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, core, store, readers, closer, timings, device, uffd_source } = parts;
+        let Parts { config, backed, core, store, readers, closer, timings, device, uffd_source } =
+            parts;
         Self {
             core: Mutex::new(core),
             // Ids are ours, so nobody can choose them to collide.
@@ -83,6 +87,7 @@ impl Shell {
             device,
             uffd_source,
             config,
+            backed,
             sealed: AtomicBool::new(false),
         }
     }

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
+use crate::backing::KeptWindow;
 use crate::follow::Follow;
 
 /// An object's file.
@@ -22,6 +23,10 @@ pub(crate) struct ObjectEntry {
     pub(crate) id: ObjectId,
     pub(crate) file: ObjectFile,
     pub(crate) page_size: PageSize,
+    /// Whether its holes must be filled by way of a window.
+    pub(crate) by_window: bool,
+    /// The window, once a fill has opened one.
+    pub(crate) window: OnceLock<KeptWindow>,
     /// One for each kind of access, made when first asked for.
     pub(crate) tokens: Mutex<BTreeMap<Access, Token>>,
 }
@@ -59,11 +64,12 @@ impl MappingEntry {
         &self,
         addresses: AddressRange,
     ) -> impl Iterator<Item = (&Uffd, AddressRange)> {
-        let mut start = addresses.start();
+        let mut done = 0;
         self.watchers.iter().filter_map(move |(end, uffd)| {
-            let part = (*end).min(addresses.end()).checked_sub(start).filter(|len| *len > 0)?;
-            let part = AddressRange::new(start, part).expect("parts end at pages of the range");
-            start = part.end();
+            let end = (*end).min(addresses.end()).checked_sub(addresses.start())?;
+            let len = end.checked_sub(done).filter(|len| *len > 0)?;
+            let part = addresses.slice(done, len).expect("parts end at pages of the range");
+            done = end;
             Some((&**uffd, part))
         })
     }

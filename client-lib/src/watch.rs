@@ -169,7 +169,7 @@ impl Live {
         for uffd in &self.uffds {
             uffd.read_events(events)?;
             for FaultEvent { address, kind, .. } in events.events() {
-                let Some(page) = AddressRange::new(address, KERNEL_PAGE_BYTES) else { continue };
+                let Some(page) = self.page_at(address) else { continue };
                 match kind {
                     FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),
                     FaultKind::WriteProtected => self.unprotect(page),
@@ -177,6 +177,17 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// The page that a fault is about, as large as the mapping's are.
+    fn page_at(&self, address: u64) -> Option<AddressRange> {
+        let mappings = self.mappings.lock();
+        let around = mappings.range(..=address).next_back();
+        let page_bytes = around.map_or(KERNEL_PAGE_BYTES, |(_, it)| it.range.page_bytes());
+        match page_bytes {
+            KERNEL_PAGE_BYTES => AddressRange::new(address, KERNEL_PAGE_BYTES),
+            _ => AddressRange::huge_page_around(address),
+        }
     }
 
     /// Maps a page that the file has by now, and gives up one that it has not.
@@ -198,8 +209,8 @@ impl Live {
             PoisonOutcome::Poisoned | PoisonOutcome::Present => {}
             // Where the next userfaultfd begins to watch, or where the program has made a hole, one
             // call cannot go on. There are few such places, so halving finds them soon.
-            PoisonOutcome::NotMapped if range.len() > KERNEL_PAGE_BYTES => {
-                let half = (range.len() / 2).next_multiple_of(KERNEL_PAGE_BYTES);
+            PoisonOutcome::NotMapped if range.len() > range.page_bytes() => {
+                let half = (range.len() / 2).next_multiple_of(range.page_bytes());
                 let halves = [range.slice(0, half), range.slice(half, range.len() - half)];
                 halves.into_iter().flatten().for_each(|half| self.poison(half));
                 return;
@@ -242,7 +253,8 @@ impl LiveMapping {
     /// is installed for whoever touches it.
     ///
     /// A page that was allocated by fallocate(2) and never touched since counts as absent, like
-    /// one that was never written. The kernel makes no difference there either.
+    /// one that was never written. The kernel makes no difference there either. Of a file of huge
+    /// frames it does not say where its holes are: each page is asked for by who touches it.
     fn absent(&self) -> Vec<AddressRange> {
         let end = self.offset + self.range.len();
         let mut parts = Vec::new();

@@ -13,6 +13,10 @@ pub struct CoreConfig {
     pub ram: ByteCount,
     /// A fault may bring in neighbours up to an extent of this many bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Pages of 2 MiB are the fastest that the pool has. Objects in VRAM of at least that size
+    /// whose maker does not choose have them, unless an eighth of such an object or more would be
+    /// behind its end.
+    pub huge_frames: bool,
     /// Background reclaim starts when fewer bytes than this are free in the pool.
     pub reclaim_start_free: ByteCount,
     /// Background reclaim stops when this many bytes are free.
@@ -31,6 +35,7 @@ impl CoreConfig {
             vram,
             ram,
             fault_around: ByteCount::new(64 * 1024),
+            huge_frames: false,
             reclaim_start_free: ByteCount::new(vram.get() / 32),
             reclaim_stop_free: ByteCount::new(vram.get() / 16),
             policy: crate::policy::DEFAULT.to_owned(),

@@ -10,6 +10,7 @@ use bo_core::{Gauges, Stats};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::backing::{Backed, Frames};
 use crate::counters::{Counters, REFUSAL_CAUSES};
 use crate::shell::Shell;
 
@@ -34,6 +35,7 @@ impl Collector for Exported {
         let (stats, gauges) = self.shell.numbers();
         let mut page = Page::default();
         page.info();
+        export_backing(&mut page, &self.shell.backed);
         export_faults(&mut page, &stats);
         export_moves(&mut page, &stats);
         export_gauges(&mut page, &gauges);
@@ -111,6 +113,14 @@ fn row(label: Label, kind: MetricType, value: u64) -> Metric {
         metric.set_gauge(gauge);
     }
     metric
+}
+
+fn export_backing(page: &mut Page, backed: &Backed) {
+    let rows = Frames::ALL.map(|frames| (frames.name(), u64::from(frames == backed.frames)));
+    let help = "What pages of 2 MiB are made of: 1 for the kind in use.";
+    page.gauges("bo_backing_info", help, "backing", &rows);
+    let help = "Bytes by which the daemon has enlarged the host's pool of huge pages.";
+    page.gauge("bo_backing_reserved_bytes", help, backed.reserved_bytes());
 }
 
 /// The half of the core's counters that is about faults. The other half is named, not left out.

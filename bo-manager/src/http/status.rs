@@ -16,6 +16,9 @@ pub(crate) struct Status {
     version: &'static str,
     policy: &'static str,
     userfaultfd: &'static str,
+    /// What pages of 2 MiB are made of.
+    backing: &'static str,
+    backing_reason: String,
     ready: bool,
     pools: [Pool; 2],
     counters: Counters,
@@ -87,6 +90,8 @@ pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
         version: env!("CARGO_PKG_VERSION"),
         policy,
         userfaultfd: uffd_source_name(shell.uffd_source),
+        backing: shell.backed.frames.name(),
+        backing_reason: shell.backed.reason.clone(),
         ready: site.ready.load(std::sync::atomic::Ordering::Acquire),
         pools: [
             pool(

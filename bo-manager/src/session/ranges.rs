@@ -31,17 +31,22 @@ impl Connection {
         let range = self.shell.lock().grant(session.id, id, range).map_err(refusal::of)?;
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
         let len = range.count().bytes(object.page_size).get();
-        let addresses = AddressRange::new(address, len);
+        let addresses = match object.file.page_bytes() {
+            bo_sys::HUGE_PAGE_BYTES => {
+                AddressRange::new(address, len).and_then(AddressRange::in_huge_pages)
+            }
+            _ => AddressRange::new(address, len),
+        };
         let addresses = addresses.ok_or(Refusal::Invalid(InvalidKind::Address))?;
         if session.overlaps(addresses) {
             return Err(Refusal::Invalid(InvalidKind::Overlap));
         }
         let watchers = watchers(session, addresses);
-        let mut start = address;
+        let mut done = 0;
         for (end, uffd) in &watchers {
-            let part = AddressRange::new(start, end - start).expect("parts end at page borders");
-            self.registered(uffd.register(part))?;
-            start = *end;
+            let part = addresses.slice(done, end - address - done);
+            self.registered(uffd.register(part.expect("parts end at pages of the range")))?;
+            done = end - address;
         }
         let mut watchers = Some(watchers);
         let attached = self.shell.decide(|core, _| {

@@ -127,6 +127,9 @@ impl Manager {
         }
         let largest = self.pool.capacity() / POOL_PAGES_MIN;
         let page_size = request.page_size.unwrap_or_else(|| {
+            if self.config.huge_frames && PageSize::MAX.bytes() <= largest && fits_huge(request) {
+                return PageSize::MAX;
+            }
             let usual = PageSize::for_object(request.bytes);
             if usual.bytes() <= largest { usual } else { PageSize::MIN }
         });
@@ -323,4 +326,12 @@ fn guarded_runs(pages: &PageTable, range: PageRange) -> Vec<PageRange> {
         }
     }
     runs
+}
+
+/// Whether pages of 2 MiB waste less than an eighth of what the object then takes.
+fn fits_huge(request: &AllocRequest) -> bool {
+    let (asked, page) = (request.bytes.get(), PageSize::MAX.bytes());
+    // Checked before: far from the end of the numbers.
+    let taken = asked.next_multiple_of(page);
+    request.placement == Placement::Vram && page <= asked && (taken - asked) < taken / 8
 }
