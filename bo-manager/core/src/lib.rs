@@ -15,6 +15,7 @@ mod effect;
 mod entities;
 mod frames;
 mod limits;
+mod link;
 mod manager;
 mod page;
 pub mod policy;
@@ -31,7 +32,8 @@ pub use effect::{
 };
 pub use entities::{ClientView, MappingView, ObjectView};
 pub use frames::FrameId;
-pub use limits::{CoreConfig, Limits};
+pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
+pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{AllocRequest, Allocated, Attached, Fault, FaultKind, Heard, Manager, Prefetch};
 pub use page::PageKey;
 pub use refusal::Refusal;

@@ -107,5 +107,8 @@ pub(crate) const STREAM_FAULTS_MIN: u8 = 2;
 /// that the first page waits longer than the faults that are saved.
 pub(crate) const STREAM_DOUBLINGS_MAX: u32 = 2;
 
+/// Copy queues in each direction of a simulated link. Their sharing is exact up to sixteen.
+pub const LINK_QUEUES_MAX: u32 = 16;
+
 const _: () = assert!(EVICT_RUN_BYTES <= RECLAIM_STEP_BYTES_MAX);
 const _: () = assert!(EVICT_RUN_PAGES <= 1024);
