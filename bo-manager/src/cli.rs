@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use bo_units::{ByteCount, PageSize};
+use bo_core::LinkConfig;
+use bo_units::{ByteCount, ByteRate, PageSize, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -63,6 +65,25 @@ pub struct Serve {
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     fault_around: ByteCount,
 
+    /// Let moves between pool and store take as long as over a link with this bandwidth each way,
+    /// 1MiB/s to 1TiB/s, such as 16GiB/s [default: no link].
+    #[arg(long, env = "BO_LINK_BANDWIDTH", value_name = "SIZE/s")]
+    link_bandwidth: Option<ByteRate>,
+
+    /// The link's latency: what each transfer takes besides, 0s to 1s, such as 2us [default: 0s].
+    #[arg(
+        long,
+        env = "BO_LINK_LATENCY",
+        value_name = "DURATION",
+        requires = "link_bandwidth",
+        value_parser = parse_duration
+    )]
+    link_latency: Option<Duration>,
+
+    /// Copy queues of the link, which share its bandwidth, 1 to 16 each way [default: 1].
+    #[arg(long, env = "BO_LINK_QUEUES", value_name = "N", requires = "link_bandwidth")]
+    link_queues: Option<u32>,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -90,12 +111,19 @@ impl Serve {
             page_size: self.page_size,
             fault_threads: self.fault_threads,
             fault_around: self.fault_around,
+            link: self.link(),
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
             },
             ..Config::new(self.vram, self.ram, socket)
         }
+    }
+
+    fn link(&self) -> Option<LinkConfig> {
+        let latency = self.link_latency.unwrap_or(Duration::ZERO);
+        let queues = self.link_queues.unwrap_or(1);
+        self.link_bandwidth.map(|bandwidth| LinkConfig { bandwidth, latency, queues })
     }
 }
 
@@ -124,12 +152,14 @@ fn run_serve(serve: &Serve) -> anyhow::Result<()> {
 fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
+    let link = serve.link().map_or("off".to_owned(), |link| link.to_string());
     tracing::info!(
         vram = %serve.vram,
         ram = %serve.ram,
         socket = %daemon.socket_path().display(),
         %http,
         %page_size,
+        %link,
         fault_threads = daemon.fault_threads(),
         "serving"
     );
@@ -201,6 +231,28 @@ mod tests {
         assert_eq!(parse("--socket-mode 660").expect("valid flags").socket_mode, 0o660);
         assert!(parse("--socket-mode 999").is_err());
         assert!(parse("--socket-mode 7777").is_err());
+    }
+
+    #[test]
+    fn a_link_has_a_bandwidth_and_may_have_more() {
+        let link = |arguments| parse(arguments).expect("valid flags").link;
+        assert_eq!(link(""), None);
+        let all = link("--link-bandwidth 16GiB/s --link-latency 2us --link-queues 3");
+        assert_eq!(all.expect("a link").to_string(), "16 GiB/s and 2us each way, queues: 3");
+        let least = link("--link-bandwidth 1MiB/s");
+        assert_eq!(least.expect("a link").to_string(), "1 MiB/s and 0s each way, queues: 1");
+    }
+
+    #[test]
+    fn a_link_without_bandwidth_or_units_is_refused_with_what_to_give() {
+        let refused = |arguments, advice: &str| {
+            let message = parse(arguments).expect_err("refused").to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        refused("--link-latency 2us", "--link-bandwidth");
+        refused("--link-queues 2", "--link-bandwidth");
+        refused("--link-bandwidth 16GiB", "16GiB/s");
+        refused("--link-bandwidth 16GiB/s --link-latency 2", "give a unit: 2us");
     }
 
     #[test]

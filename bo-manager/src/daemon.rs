@@ -24,6 +24,7 @@ use crate::config::{Config, UserModeOnly};
 use crate::faults::{self, Readers};
 use crate::http::{self, Site};
 use crate::limits::{DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, HANDSHAKES_MAX};
+use crate::link::{self, Link};
 use crate::reclaim;
 use crate::session::Connection;
 use crate::shell::{Parts, Shell};
@@ -44,6 +45,7 @@ pub struct Daemon {
     lacks: Vec<String>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    link_threads: Vec<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -82,7 +84,9 @@ impl Daemon {
             )
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
-        let parts = Parts { config, core, store, readers, closer, timings, device, uffd_source };
+        let link = config.link.map(|link| Link::new(link, &registry));
+        let parts =
+            Parts { config, core, store, readers, closer, link, timings, device, uffd_source };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
@@ -91,6 +95,7 @@ impl Daemon {
             lacks,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
+            link_threads: Vec::new(),
             runtime: Some(runtime),
         };
         daemon.spawn(listener, web, registry)?;
@@ -108,6 +113,7 @@ impl Daemon {
         self.threads = faults::start(shell).context("cannot start the fault readers")?;
         let reclaimer = reclaim::start(Arc::clone(shell)).context("cannot start the reclaimer")?;
         self.threads.push(reclaimer);
+        self.link_threads = link::start(shell).context("cannot start the link")?;
         let runtime = self.runtime.as_ref().context("the daemon has been stopped")?;
         let exported = http::metrics::Exported::new(Arc::clone(shell));
         registry.register(Box::new(exported)).context("cannot register the metrics")?;
@@ -178,7 +184,7 @@ impl Daemon {
         runtime.shutdown_background();
         self.shell.readers.stop();
         self.shell.bell.stop();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).chain(self.link_threads.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread had panicked");
             }

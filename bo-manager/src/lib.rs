@@ -15,6 +15,7 @@ mod daemon;
 mod faults;
 mod http;
 mod limits;
+mod link;
 mod ready;
 mod reclaim;
 mod session;
@@ -23,5 +24,6 @@ mod stop;
 mod tables;
 mod timings;
 
+pub use bo_core::LinkConfig;
 pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
 pub use daemon::Daemon;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::http::Site;
 use crate::limits::STATUS_LIST_MAX;
+use crate::link::{Link, LinkStatus};
 use crate::session::uffd_source_name;
 
 #[derive(Debug, Serialize)]
@@ -16,6 +17,8 @@ pub(crate) struct Status {
     version: &'static str,
     policy: &'static str,
     userfaultfd: &'static str,
+    /// `null`: moves cost what they cost.
+    link: Option<LinkStatus>,
     ready: bool,
     pools: [Pool; 2],
     counters: Counters,
@@ -87,6 +90,7 @@ pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
         version: env!("CARGO_PKG_VERSION"),
         policy,
         userfaultfd: uffd_source_name(shell.uffd_source),
+        link: shell.link.as_ref().map(Link::status),
         ready: site.ready.load(std::sync::atomic::Ordering::Acquire),
         pools: [
             pool(
