@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use bo_units::{ByteCount, PageSize, parse_duration};
+use bo_core::LinkConfig;
+use bo_units::{ByteCount, ByteRate, PageSize, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -106,6 +107,25 @@ pub struct Tuning {
     #[arg(long, env = "BO_UFFD_SHARDS", default_value_t = UFFD_SHARDS_USUAL, value_name = "N")]
     pub uffd_shards: usize,
 
+    /// Let moves between pool and store take as long as over a link with this bandwidth each way,
+    /// 1MiB/s to 1TiB/s, such as 16GiB/s [default: no link].
+    #[arg(long, env = "BO_LINK_BANDWIDTH", value_name = "SIZE/s")]
+    pub link_bandwidth: Option<ByteRate>,
+
+    /// The link's latency: what each transfer takes besides, 0s to 1s, such as 2us [default: 0s].
+    #[arg(
+        long,
+        env = "BO_LINK_LATENCY",
+        value_name = "DURATION",
+        requires = "link_bandwidth",
+        value_parser = parse_duration
+    )]
+    pub link_latency: Option<Duration>,
+
+    /// Copy queues of the link, which share its bandwidth, 1 to 16 each way [default: 1].
+    #[arg(long, env = "BO_LINK_QUEUES", value_name = "N", requires = "link_bandwidth")]
+    pub link_queues: Option<u32>,
+
     /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     pub fault_around: ByteCount,
@@ -124,6 +144,9 @@ impl Tuning {
             busy_poll_threads,
             uffd_shards,
             fault_around,
+            link_bandwidth: _,
+            link_latency: _,
+            link_queues: _,
         } = self.clone();
         Config {
             backing,
@@ -134,8 +157,15 @@ impl Tuning {
             busy_poll_threads,
             uffd_shards,
             fault_around,
+            link: self.link(),
             ..config
         }
+    }
+
+    fn link(&self) -> Option<LinkConfig> {
+        let latency = self.link_latency.unwrap_or(Duration::ZERO);
+        let queues = self.link_queues.unwrap_or(1);
+        self.link_bandwidth.map(|bandwidth| LinkConfig { bandwidth, latency, queues })
     }
 }
 
@@ -190,6 +220,7 @@ fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
     let (backing, backing_reason) = daemon.backing();
+    let link = serve.tuning.link().map_or("off".to_owned(), |link| link.to_string());
     tracing::info!(
         vram = %serve.vram,
         ram = %serve.ram,
@@ -198,6 +229,7 @@ fn announce(serve: &Serve, daemon: &Daemon) {
         %page_size,
         backing,
         backing_reason,
+        %link,
         fault_threads = daemon.fault_threads(),
         "serving"
     );
@@ -286,6 +318,28 @@ mod tests {
         assert_eq!((config.backing, config.reserve), (Backing::Huge, true));
         let error = parse("--backing hugetlb").expect_err("no such kind").to_string();
         assert!(error.contains("auto, pages, thp, huge"), "{error}");
+    }
+
+    #[test]
+    fn a_link_has_a_bandwidth_and_may_have_more() {
+        let link = |arguments| parse(arguments).expect("valid flags").link;
+        assert_eq!(link(""), None);
+        let all = link("--link-bandwidth 16GiB/s --link-latency 2us --link-queues 3");
+        assert_eq!(all.expect("a link").to_string(), "16 GiB/s and 2us each way, queues: 3");
+        let least = link("--link-bandwidth 1MiB/s");
+        assert_eq!(least.expect("a link").to_string(), "1 MiB/s and 0s each way, queues: 1");
+    }
+
+    #[test]
+    fn a_link_without_bandwidth_or_units_is_refused_with_what_to_give() {
+        let refused = |arguments, advice: &str| {
+            let message = parse(arguments).expect_err("refused").to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        refused("--link-latency 2us", "--link-bandwidth");
+        refused("--link-queues 2", "--link-bandwidth");
+        refused("--link-bandwidth 16GiB", "16GiB/s");
+        refused("--link-bandwidth 16GiB/s --link-latency 2", "give a unit: 2us");
     }
 
     #[test]

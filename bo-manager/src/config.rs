@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::CoreConfig;
-use bo_units::{ByteCount, PageSize};
+use bo_core::{CoreConfig, LINK_QUEUES_MAX, LinkConfig};
+use bo_units::{ByteCount, PageSize, show_duration};
 
 use crate::cpus::CpuList;
-use crate::limits::{BUSY_POLL_MAX, UFFD_SHARDS_MAX, UFFD_SHARDS_USUAL};
+use crate::limits::{
+    BUSY_POLL_MAX, LINK_BANDWIDTH_MAX, LINK_BANDWIDTH_MIN, LINK_LATENCY_MAX, UFFD_SHARDS_MAX,
+    UFFD_SHARDS_USUAL,
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -78,6 +81,9 @@ pub struct Config {
     pub uffd_shards: usize,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Lets moves between pool and store take as long as on a link like this; `None`: they cost
+    /// what they cost. Bandwidth from 1 MiB/s to 1 TiB/s, latency up to 1 s.
+    pub link: Option<LinkConfig>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -105,6 +111,7 @@ impl Config {
             busy_poll_threads: 1,
             uffd_shards: UFFD_SHARDS_USUAL,
             fault_around: ByteCount::kib(64),
+            link: None,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -161,7 +168,7 @@ impl Config {
                 self.vram
             );
         }
-        Ok(())
+        self.link.map_or(Ok(()), check_link)
     }
 
     /// `huge_frames`: pages of 2 MiB are the fastest that the pool has.
@@ -172,6 +179,24 @@ impl Config {
             ..CoreConfig::new(self.vram, self.ram)
         }
     }
+}
+
+fn check_link(link: LinkConfig) -> anyhow::Result<()> {
+    let LinkConfig { bandwidth, latency, queues } = link;
+    ensure!(
+        (LINK_BANDWIDTH_MIN..=LINK_BANDWIDTH_MAX).contains(&bandwidth.bytes_per_second()),
+        "--link-bandwidth is {bandwidth}: give 1MiB/s to 1TiB/s"
+    );
+    ensure!(
+        latency <= LINK_LATENCY_MAX,
+        "--link-latency is {}: give 0s to 1s",
+        show_duration(latency)
+    );
+    ensure!(
+        (1..=LINK_QUEUES_MAX).contains(&queues),
+        "--link-queues is {queues}: give 1 to {LINK_QUEUES_MAX}"
+    );
+    Ok(())
 }
 
 /// Where a daemon listens and clients connect unless they are told otherwise: `$BO_SOCKET`, else
@@ -188,6 +213,10 @@ pub fn default_socket_path() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use bo_units::ByteRate;
+
     use super::*;
 
     fn config() -> Config {
@@ -240,6 +269,28 @@ mod tests {
         for uffd_shards in [0, 17] {
             assert!(Config { uffd_shards, ..config() }.check().is_err());
         }
+    }
+
+    #[test]
+    fn links_beyond_what_is_sensible_are_refused_with_what_is() {
+        let bandwidth = |count| ByteRate::per_second(count).expect("not zero");
+        let good = LinkConfig {
+            bandwidth: bandwidth(ByteCount::gib(16)),
+            latency: LINK_LATENCY_MAX,
+            queues: LINK_QUEUES_MAX,
+        };
+        let check = |link| Config { link: Some(link), ..config() }.check();
+        assert!(check(good).is_ok());
+        let refused = |link, advice: &str| {
+            let message = check(link).expect_err("refused").to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        let slow = bandwidth(ByteCount::kib(1023));
+        refused(LinkConfig { bandwidth: slow, ..good }, "1023 KiB/s: give 1MiB/s to 1TiB/s");
+        let latency = LINK_LATENCY_MAX + Duration::from_nanos(1);
+        refused(LinkConfig { latency, ..good }, "1s 1ns: give 0s to 1s");
+        refused(LinkConfig { queues: 0, ..good }, "--link-queues is 0: give 1 to 16");
+        refused(LinkConfig { queues: 17, ..good }, "--link-queues is 17: give 1 to 16");
     }
 
     #[test]

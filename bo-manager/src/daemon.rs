@@ -28,6 +28,7 @@ use crate::limits::{
     DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX,
     STUCK_AFTER,
 };
+use crate::link::{self, Link};
 use crate::readers::{Plan, Readers};
 use crate::reclaim;
 use crate::session::Connection;
@@ -49,6 +50,7 @@ pub struct Daemon {
     lacks: Vec<String>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    link_threads: Vec<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -87,8 +89,19 @@ impl Daemon {
             )
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
-        let parts =
-            Parts { config, backed, core, store, readers, closer, timings, device, uffd_source };
+        let link = config.link.map(|link| Link::new(link, &registry));
+        let parts = Parts {
+            config,
+            backed,
+            core,
+            store,
+            readers,
+            closer,
+            link,
+            timings,
+            device,
+            uffd_source,
+        };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
@@ -97,6 +110,7 @@ impl Daemon {
             lacks,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
+            link_threads: Vec::new(),
             runtime: Some(runtime),
         };
         daemon.spawn(listener, web, registry)?;
@@ -114,6 +128,7 @@ impl Daemon {
         self.threads = faults::start(shell).context("cannot start the fault readers")?;
         let reclaimer = reclaim::start(Arc::clone(shell)).context("cannot start the reclaimer")?;
         self.threads.push(reclaimer);
+        self.link_threads = link::start(shell).context("cannot start the link")?;
         let runtime = self.runtime.as_ref().context("the daemon has been stopped")?;
         let exported = http::metrics::Exported::new(Arc::clone(shell));
         registry.register(Box::new(exported)).context("cannot register the metrics")?;
@@ -191,7 +206,7 @@ impl Daemon {
         runtime.shutdown_background();
         self.shell.readers.stop();
         self.shell.bell.stop();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).chain(self.link_threads.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread had panicked");
             }

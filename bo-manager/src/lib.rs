@@ -18,6 +18,7 @@ mod faults;
 mod follow;
 mod http;
 mod limits;
+mod link;
 mod poll;
 mod readers;
 mod ready;
@@ -28,6 +29,7 @@ mod stop;
 mod tables;
 mod timings;
 
+pub use bo_core::LinkConfig;
 pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
 pub use cpus::CpuList;
 pub use daemon::Daemon;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bo_units::ByteCount;
+
 /// Fault events taken from the kernel in one read. UVM serves batches of 256; each event here is
 /// answered by a system call of its own, so a smaller batch keeps the first from waiting long.
 pub(crate) const FAULT_EVENTS_MAX: usize = 64;
@@ -71,6 +73,18 @@ pub(crate) const PAGES_PER_LOOK: u32 = 16 * 1024;
 
 /// Steps of a prefetch before other requests of the same thread get their turn.
 pub(crate) const PREFETCH_STEPS: u32 = 8;
+
+/// The slowest simulated link. A page of 2 MiB takes two seconds.
+pub(crate) const LINK_BANDWIDTH_MIN: ByteCount = ByteCount::MIB;
+
+/// The fastest one, far beyond the memory of any machine.
+pub(crate) const LINK_BANDWIDTH_MAX: ByteCount = ByteCount::TIB;
+
+/// The longest latency of a simulated link.
+pub(crate) const LINK_LATENCY_MAX: Duration = Duration::from_secs(1);
+
+/// Threads that carry out what has crossed the link: one waits while the other works.
+pub(crate) const LINK_WORKERS: usize = 2;
 
 /// Descriptors on their way to be closed by a thread that may block.
 pub(crate) const CLOSING_MAX: usize = 4096;

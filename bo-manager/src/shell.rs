@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bo_core::{Effect, Gauges, Manager, Stats};
+use bo_core::{Effect, EffectId, Gauges, Manager, Outcome, Stats};
 use bo_sys::memfd::FileIdentity;
 use bo_sys::store::StoreFile;
 use bo_sys::uffd::UffdDevice;
@@ -22,6 +22,7 @@ use crate::backing::Backed;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::link::{Cargo, Link};
 use crate::readers::Readers;
 use crate::reclaim::Bell;
 use crate::tables::{MappingEntry, ObjectEntry, Session};
@@ -40,6 +41,7 @@ pub(crate) struct Shell {
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
     pub(crate) closer: Closer,
+    pub(crate) link: Option<Link<Cargo>>,
     /// Sessions that are over, of processes that live on.
     pub(crate) outcasts: AtomicUsize,
     pub(crate) timings: Timings,
@@ -60,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) closer: Closer,
+    pub(crate) link: Option<Link<Cargo>>,
     pub(crate) timings: Timings,
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
@@ -67,8 +70,18 @@ pub(crate) struct Parts {
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, backed, core, store, readers, closer, timings, device, uffd_source } =
-            parts;
+        let Parts {
+            config,
+            backed,
+            core,
+            store,
+            readers,
+            closer,
+            link,
+            timings,
+            device,
+            uffd_source,
+        } = parts;
         Self {
             core: Mutex::new(core),
             // Ids are ours, so nobody can choose them to collide.
@@ -81,6 +94,7 @@ impl Shell {
             readers,
             bell: Bell::default(),
             closer,
+            link,
             outcasts: AtomicUsize::new(0),
             timings,
             counters: Counters::default(),
@@ -129,16 +143,25 @@ impl Shell {
         }
     }
 
-    /// Does what is wanted, reports it, and does what is then wanted, until nothing is.
+    /// Does what is wanted, reports it, and does what is then wanted, until nothing is: but for what
+    /// is on its way over the link then, if there is one.
     pub(crate) fn carry_out(&self, wanted: &mut VecDeque<Effect>) {
         while let Some(effect) = wanted.pop_front() {
-            let outcome = self.act(effect.action);
-            if let (Some(id), Some(outcome)) = (effect.id, outcome) {
-                let now = self.now();
-                let mut core = self.core.lock();
-                core.handle_outcome(now, id, outcome);
-                self.collect(core, wanted);
+            if let Some((id, outcome)) = self.perform(effect) {
+                self.report(id, outcome, wanted);
             }
+        }
+    }
+
+    /// Tells the core what came of an effect, and takes what it then wants.
+    pub(crate) fn report(&self, id: EffectId, outcome: Outcome, wanted: &mut VecDeque<Effect>) {
+        let filled = matches!(outcome, Outcome::Filled { .. } | Outcome::FillFailed);
+        let now = self.now();
+        let mut core = self.core.lock();
+        core.handle_outcome(now, id, outcome);
+        self.collect(core, wanted);
+        if let (true, Some(link)) = (filled, &self.link) {
+            link.note_filled();
         }
     }
 

@@ -16,6 +16,10 @@ use crate::tables::{MappingEntry, Session};
 /// this process, so touching it gives SIGBUS from here on.
 pub(crate) fn wind_down(shell: &Arc<Shell>) {
     shell.lock().drain();
+    if let Some(link) = &shell.link {
+        // Nobody who is blocked waits for simulated time any more.
+        link.give_up();
+    }
     if !comes_to_rest(shell) {
         tracing::warn!("some moves did not end in time");
     }

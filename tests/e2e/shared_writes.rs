@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
     evictions: u64,
 }
 
-fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
+pub(crate) fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
     storm_with_pages(station, users, (OBJECT, PAGE), seed)
 }
 

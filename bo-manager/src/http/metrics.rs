@@ -14,6 +14,8 @@ use crate::backing::{Backed, Frames};
 use crate::counters::{Counters, REFUSAL_CAUSES};
 use crate::shell::Shell;
 
+mod link;
+
 /// Gives the registry what the daemon counts.
 pub(crate) struct Exported {
     shell: Arc<Shell>,
@@ -40,6 +42,9 @@ impl Collector for Exported {
         export_moves(&mut page, &stats);
         export_gauges(&mut page, &gauges);
         export_shell(&mut page, &self.shell.counters);
+        if let Some(link) = &self.shell.link {
+            link::export(&mut page, link);
+        }
         page.families
     }
 }
@@ -62,6 +67,13 @@ fn labelled(label: &'static str, rows: &[Row]) -> Vec<(Label, u64)> {
 
 impl Page {
     fn family(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, u64)]) {
+        let rows: Vec<(Label, f64)> =
+            rows.iter().map(|(label, value)| (*label, double(*value))).collect();
+        self.exact(name, help, kind, &rows);
+    }
+
+    /// A family of numbers that are no integers.
+    fn exact(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, f64)]) {
         let rows = rows.iter().map(|(label, value)| row(*label, kind, *value)).collect();
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
@@ -95,7 +107,11 @@ impl Page {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the format knows doubles only; exact below 2^53")]
-fn row(label: Label, kind: MetricType, value: u64) -> Metric {
+fn double(value: u64) -> f64 {
+    value as f64
+}
+
+fn row(label: Label, kind: MetricType, value: f64) -> Metric {
     let labels = label.into_iter().map(|(name, value)| {
         let mut pair = LabelPair::default();
         pair.set_name(name.to_owned());
@@ -105,11 +121,11 @@ fn row(label: Label, kind: MetricType, value: u64) -> Metric {
     let mut metric = Metric::from_label(labels.collect());
     if kind == MetricType::COUNTER {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(value);
         metric.set_counter(counter);
     } else {
         let mut gauge = Gauge::default();
-        gauge.set_value(value as f64);
+        gauge.set_value(value);
         metric.set_gauge(gauge);
     }
     metric

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::http::Site;
 use crate::limits::STATUS_LIST_MAX;
+use crate::link::{Link, LinkStatus};
 use crate::session::uffd_source_name;
 
 #[derive(Debug, Serialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Status {
     /// What pages of 2 MiB are made of.
     backing: &'static str,
     backing_reason: String,
+    /// `null`: moves cost what they cost.
+    link: Option<LinkStatus>,
     ready: bool,
     pools: [Pool; 2],
     counters: Counters,
@@ -92,6 +95,7 @@ pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
         userfaultfd: uffd_source_name(shell.uffd_source),
         backing: shell.backed.frames.name(),
         backing_reason: shell.backed.reason.clone(),
+        link: shell.link.as_ref().map(Link::status),
         ready: site.ready.load(std::sync::atomic::Ordering::Acquire),
         pools: [
             pool(

@@ -106,9 +106,12 @@ impl Connection {
         for part in parts(range) {
             let mut rest = Some(part);
             while let Some(range) = rest.filter(|_| brought < half) {
+                let mut runs = SmallVec::new();
                 rest = tokio::task::block_in_place(|| {
-                    self.prefetch_some(session, id, range, &mut brought)
+                    self.prefetch_some(session, id, range, &mut runs)
                 })?;
+                brought += runs.iter().map(|run| u64::from(run.count().get())).sum::<u64>();
+                self.all_arrived(session, id, &runs).await?;
                 tokio::task::yield_now().await;
             }
         }
@@ -126,7 +129,7 @@ impl Connection {
         session: &Session,
         id: ObjectId,
         range: PageRange,
-        brought: &mut u64,
+        runs: &mut SmallVec<[PageRange; 8]>,
     ) -> Result<Option<PageRange>, Refusal> {
         let mut rest = Some(range);
         for _ in 0..PREFETCH_STEPS {
@@ -135,12 +138,36 @@ impl Connection {
             rest = match step.map_err(refusal::of)? {
                 Prefetch::Done => None,
                 Prefetch::Started { run } => {
-                    *brought += u64::from(run.count().get());
+                    runs.push(run);
                     PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                 }
             };
         }
         Ok(rest)
+    }
+
+    /// Waits until the link has brought these runs: more at a time would only make everybody
+    /// else's faults wait behind them. Without a link they are here already.
+    async fn all_arrived(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        runs: &[PageRange],
+    ) -> Result<(), Refusal> {
+        let Some(link) = &self.shell.link else { return Ok(()) };
+        loop {
+            // Taken before looking: what arrives in between is not missed.
+            let filled = link.filled();
+            let arriving = {
+                let core = self.shell.lock();
+                let arriving = |run: &PageRange| core.is_arriving(session.id, id, *run);
+                runs.iter().map(arriving).collect::<Result<Vec<bool>, _>>()
+            };
+            if !arriving.map_err(refusal::of)?.contains(&true) {
+                return Ok(());
+            }
+            filled.await;
+        }
     }
 }
 

@@ -45,7 +45,8 @@ impl Manager {
     }
 
     /// Brings in the next run of absent pages of `range`, evicting others if it must. The effects
-    /// are to be carried out before the next step.
+    /// are to be carried out, or under way, before the next step; [`Self::is_arriving`] tells when
+    /// the run is there.
     ///
     /// # Errors
     ///

@@ -115,6 +115,23 @@ impl Manager {
         Ok(PageCount::new(u32::try_from(count).expect("an object has at most 2^28 pages")))
     }
 
+    /// True if a page of a range is on its way in, or waits for room.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`].
+    pub fn is_arriving(
+        &self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<bool, Refusal> {
+        let range = self.grant(client, object, range)?;
+        let arrives =
+            |page: &Page| matches!(page.residency, Residency::Waiting(_) | Residency::Filling(..));
+        Ok(self.object(object).pages.touched(range).any(|(_, page)| arrives(&page)))
+    }
+
     /// The runs of a mapping's pages that are not present, in order.
     #[must_use]
     pub fn absent_runs(&self, mapping: MappingId) -> Vec<PageRange> {
