@@ -1,12 +1,14 @@
 //! Evictions: protect, copy, punch. A clean page is only punched.
 
+use std::cell::RefCell;
+
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use smallvec::SmallVec;
 
 use crate::Access;
 use crate::effect::Action;
 use crate::frames::FrameId;
-use crate::limits::{EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
+use crate::limits::{DYING_STEP_FRAMES, EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
 use crate::manager::answer::single;
 use crate::manager::{Manager, Move, Pending, Reason, Stage};
 use crate::page::{MoveId, PageKey, Residency, StoreCopy, grown, run as pages};
@@ -26,8 +28,7 @@ impl Manager {
     pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
         let mut victims = std::mem::take(&mut self.victims);
         victims.clear();
-        let size = |frame| self.size_if_evictable(self.frames.page(frame));
-        self.policy.propose(want, &size, &mut victims);
+        let dying = self.propose(want, &mut victims);
         victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
         victims.dedup();
         let runs = self.runs(&victims, reason);
@@ -40,7 +41,35 @@ impl Manager {
         for run in runs.iter().filter(|run| !run.clean) {
             started += self.begin_copy_out(*run);
         }
+        if started == 0 && dying == DYING_STEP_FRAMES {
+            // Others may be behind them.
+            self.want(Pending::Again, Action::Yield);
+        }
         started
+    }
+
+    /// Asks the policy, which may name frames of objects that are dying and not yet forgotten. It
+    /// loses them here, so that no later question meets them again, and a bounded number at a time;
+    /// says how many these were.
+    fn propose(&mut self, want: u64, victims: &mut Vec<FrameId>) -> usize {
+        let dying: RefCell<SmallVec<[FrameId; DYING_STEP_FRAMES]>> = RefCell::default();
+        let size = |frame| {
+            let key = self.frames.page(frame);
+            let object = self.objects.at_slot(key.object);
+            if object.is_none_or(|object| !object.dying) {
+                return self.size_if_evictable(key);
+            }
+            let mut dying = dying.borrow_mut();
+            dying.push(frame);
+            // So much that the policy stops here. The name is checked again, and not taken.
+            (dying.len() == DYING_STEP_FRAMES).then_some(want)
+        };
+        self.policy.propose(want, &size, victims);
+        let dying = dying.into_inner();
+        for frame in &dying {
+            self.policy.on_gone(*frame);
+        }
+        dying.len()
     }
 
     fn size_if_evictable(&self, key: PageKey) -> Option<u64> {
