@@ -63,6 +63,10 @@ pub struct Serve {
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     fault_around: ByteCount,
 
+    /// Objects alive at one time; each takes the daemon one descriptor of its hard limit.
+    #[arg(long, env = "BO_MAX_OBJECTS", default_value = "250000", value_name = "N")]
+    max_objects: u32,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -90,6 +94,7 @@ impl Serve {
             page_size: self.page_size,
             fault_threads: self.fault_threads,
             fault_around: self.fault_around,
+            max_objects: self.max_objects,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -131,6 +136,7 @@ fn announce(serve: &Serve, daemon: &Daemon) {
         %http,
         %page_size,
         fault_threads = daemon.fault_threads(),
+        max_objects = daemon.max_objects(),
         "serving"
     );
     for lack in daemon.lacks() {

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::CoreConfig;
+use bo_core::{CoreConfig, Limits};
 use bo_units::{ByteCount, PageSize};
+
+/// More objects than any machine can hold files for: a memory file takes the kernel about 2 KiB.
+const OBJECTS_MAX: u32 = 1 << 24;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -45,6 +48,9 @@ pub struct Config {
     pub fault_threads: Option<usize>,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Objects alive at one time. Each takes the daemon one descriptor: if the hard limit allows
+    /// fewer, so does the daemon, and says so.
+    pub max_objects: u32,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -66,6 +72,7 @@ impl Config {
             page_size: None,
             fault_threads: None,
             fault_around: ByteCount::kib(64),
+            max_objects: Limits::DEFAULT.objects,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -92,6 +99,10 @@ impl Config {
             self.fault_around <= ByteCount::mib(2),
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
+        );
+        ensure!(
+            (1..=OBJECTS_MAX).contains(&self.max_objects),
+            "--max-objects must be between 1 and {OBJECTS_MAX}"
         );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
@@ -150,6 +161,12 @@ mod tests {
     #[test]
     fn no_threads_are_refused() {
         assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn no_objects_are_refused() {
+        assert!(Config { max_objects: 0, ..config() }.check().is_err());
+        assert!(Config { max_objects: OBJECTS_MAX + 1, ..config() }.check().is_err());
     }
 
     #[test]

@@ -14,19 +14,19 @@ use bo_sys::store::StoreFile;
 use bo_sys::uffd::{Availability, Probe, UffdDevice, probe};
 use bo_wire::UffdSource;
 use prometheus::Registry;
-use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
+use crate::descriptors::{Budget, Ceilings};
 use crate::faults::{self, Readers};
 use crate::http::{self, Site};
-use crate::limits::{DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, HANDSHAKES_MAX};
+use crate::limits::HANDSHAKES_MAX;
 use crate::reclaim;
 use crate::session::Connection;
-use crate::shell::{Parts, Shell};
+use crate::shell::{Host, Parts, Shell};
 use crate::timings::Timings;
 
 /// Connections that wait to be accepted.
@@ -41,7 +41,6 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
-    lacks: Vec<String>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     runtime: Option<Runtime>,
@@ -58,8 +57,10 @@ impl Daemon {
         config.check()?;
         refuse_huge_shmem()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
+        let budget = Budget::raise(config.max_objects);
+        lacks.extend(budget.lack(&Ceilings::read()));
         let mut core = config.core();
-        core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
+        core.limits.objects = budget.objects;
         let core = Manager::new(core);
         let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
             .context("cannot make the store")?;
@@ -82,13 +83,13 @@ impl Daemon {
             )
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
-        let parts = Parts { config, core, store, readers, closer, timings, device, uffd_source };
+        let host = Host { device, uffd_source, budget, lacks };
+        let parts = Parts { config, core, store, readers, closer, timings, host };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
-            lacks,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             runtime: Some(runtime),
@@ -139,7 +140,13 @@ impl Daemon {
     /// What this host lacks, and what to do about it. Empty on a good one.
     #[must_use]
     pub fn lacks(&self) -> &[String] {
-        &self.lacks
+        &self.shell.lacks
+    }
+
+    /// How many objects can be alive at one time: as configured, or as the descriptors allow.
+    #[must_use]
+    pub fn max_objects(&self) -> u32 {
+        self.shell.budget.objects
     }
 
     /// How many threads read faults.
@@ -279,24 +286,4 @@ fn refuse_huge_shmem() -> anyhow::Result<()> {
 fn fault_threads(wanted: Option<usize>) -> anyhow::Result<usize> {
     let cpus = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?.len();
     Ok(wanted.unwrap_or_else(|| cpus.clamp(1, crate::limits::FAULT_THREADS_USUAL_MAX)))
-}
-
-/// Raises the limit on descriptors as far as it goes; says how many objects that allows.
-fn raise_descriptor_limit(objects: u32, lacks: &mut Vec<String>) -> u32 {
-    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
-    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let limit = match raised {
-        Ok(()) => maximum,
-        Err(_) => current,
-    };
-    let Some(limit) = limit else { return objects };
-    let spare = limit.saturating_sub(DESCRIPTORS_RESERVED + 16 * DESCRIPTORS_PER_CLIENT);
-    let possible = u32::try_from(spare).unwrap_or(u32::MAX).max(1);
-    if possible < objects {
-        lacks.push(format!(
-            "the limit of {limit} open descriptors allows about {possible} objects instead of \
-             {objects}: raise it with ulimit -n or LimitNOFILE="
-        ));
-    }
-    possible.min(objects)
 }

@@ -12,6 +12,7 @@ mod closer;
 mod config;
 mod counters;
 mod daemon;
+mod descriptors;
 mod faults;
 mod http;
 mod limits;

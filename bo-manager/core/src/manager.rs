@@ -26,6 +26,7 @@ mod room;
 mod teardown;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
+mod victims;
 mod views;
 
 pub use attach::{Attached, Guard};

@@ -38,6 +38,8 @@ impl Collector for Exported {
         export_moves(&mut page, &stats);
         export_gauges(&mut page, &gauges);
         export_shell(&mut page, &self.shell.counters);
+        let help = "Live objects that the limits of the operator and of descriptors allow.";
+        page.gauge("bo_objects_max", help, u64::from(self.shell.budget.objects));
         page.families
     }
 }
