@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use bo_core::{Action, Copied, Install, InstallEnd, Outcome, Protection, Slot, Source};
+use bo_core::{
+    Action, Attached, Copied, Guard, Install, InstallEnd, Outcome, Protection, Slot, Source,
+};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, PoisonOutcome, ProtectOutcome, Uffd};
 use bo_units::{MappingId, ObjectId, PageRange};
@@ -60,6 +62,7 @@ impl Shell {
                 self.destroy(object);
                 Some(Outcome::Destroyed)
             }
+            Action::Yield => Some(Outcome::Yielded),
         }
     }
 
@@ -249,9 +252,18 @@ impl Shell {
         }
     }
 
-    /// Protects pages of a mapping that is being made.
-    pub(crate) fn guard(&self, mapping: MappingId, runs: &[PageRange]) -> bool {
-        runs.iter().all(|run| self.protect(mapping, *run))
+    /// Protects pages of a mapping that is being made: those that are known, and then those that
+    /// the core finds in one step after another.
+    pub(crate) fn guard(&self, attached: Attached) -> bool {
+        let Attached { mapping, guard, rest } = attached;
+        let mut guard = Guard { runs: guard, rest };
+        loop {
+            if !guard.runs.iter().all(|run| self.protect(mapping, *run)) {
+                return false;
+            }
+            let Some(rest) = guard.rest else { return true };
+            guard = self.decide_in_turn(|core, _| core.guard_more(mapping, rest));
+        }
     }
 
     fn punch(&self, id: ObjectId, runs: &[PageRange]) -> bool {

@@ -63,6 +63,10 @@ pub struct Serve {
     #[command(flatten)]
     tuning: Tuning,
 
+    /// Objects alive at one time; each takes the daemon one descriptor of its hard limit.
+    #[arg(long, env = "BO_MAX_OBJECTS", default_value = "250000", value_name = "N")]
+    max_objects: u32,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -185,6 +189,7 @@ impl Serve {
             socket_mode: self.socket_mode,
             http: Some(self.http),
             page_size: self.page_size,
+            max_objects: self.max_objects,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -231,6 +236,7 @@ fn announce(serve: &Serve, daemon: &Daemon) {
         backing_reason,
         %link,
         fault_threads = daemon.fault_threads(),
+        max_objects = daemon.max_objects(),
         "serving"
     );
     for lack in daemon.lacks() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::{CoreConfig, LINK_QUEUES_MAX, LinkConfig};
+use bo_core::{CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig};
 use bo_units::{ByteCount, PageSize, show_duration};
 
 use crate::cpus::CpuList;
@@ -13,6 +13,9 @@ use crate::limits::{
     BUSY_POLL_MAX, LINK_BANDWIDTH_MAX, LINK_BANDWIDTH_MIN, LINK_LATENCY_MAX, UFFD_SHARDS_MAX,
     UFFD_SHARDS_USUAL,
 };
+
+/// More objects than any machine can hold files for: a memory file takes the kernel about 2 KiB.
+const OBJECTS_MAX: u32 = 1 << 24;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -84,6 +87,9 @@ pub struct Config {
     /// Lets moves between pool and store take as long as on a link like this; `None`: they cost
     /// what they cost. Bandwidth from 1 MiB/s to 1 TiB/s, latency up to 1 s.
     pub link: Option<LinkConfig>,
+    /// Objects alive at one time. Each takes the daemon one descriptor: if the hard limit allows
+    /// fewer, so does the daemon, and says so.
+    pub max_objects: u32,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -112,6 +118,7 @@ impl Config {
             uffd_shards: UFFD_SHARDS_USUAL,
             fault_around: ByteCount::kib(64),
             link: None,
+            max_objects: Limits::DEFAULT.objects,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -159,6 +166,10 @@ impl Config {
         ensure!(
             !self.reserve || matches!(self.backing, Backing::Huge | Backing::Auto),
             "--reserve takes huge pages out of the host, for --backing huge or auto only"
+        );
+        ensure!(
+            (1..=OBJECTS_MAX).contains(&self.max_objects),
+            "--max-objects must be between 1 and {OBJECTS_MAX}"
         );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
@@ -291,6 +302,12 @@ mod tests {
         refused(LinkConfig { latency, ..good }, "1s 1ns: give 0s to 1s");
         refused(LinkConfig { queues: 0, ..good }, "--link-queues is 0: give 1 to 16");
         refused(LinkConfig { queues: 17, ..good }, "--link-queues is 17: give 1 to 16");
+    }
+
+    #[test]
+    fn no_objects_are_refused() {
+        assert!(Config { max_objects: 0, ..config() }.check().is_err());
+        assert!(Config { max_objects: OBJECTS_MAX + 1, ..config() }.check().is_err());
     }
 
     #[test]

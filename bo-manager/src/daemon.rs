@@ -14,7 +14,6 @@ use bo_sys::store::StoreFile;
 use bo_sys::uffd::{Availability, Probe, UffdDevice, probe};
 use bo_wire::UffdSource;
 use prometheus::Registry;
-use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -22,17 +21,15 @@ use tokio::sync::Semaphore;
 use crate::backing::{Backed, Frames};
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
+use crate::descriptors::{Budget, Ceilings};
 use crate::faults;
 use crate::http::{self, Site};
-use crate::limits::{
-    DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX,
-    STUCK_AFTER,
-};
+use crate::limits::{FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX, STUCK_AFTER};
 use crate::link::{self, Link};
 use crate::readers::{Plan, Readers};
 use crate::reclaim;
 use crate::session::Connection;
-use crate::shell::{Parts, Shell};
+use crate::shell::{Host, Parts, Shell};
 use crate::timings::Timings;
 
 /// Connections that wait to be accepted.
@@ -47,7 +44,6 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
-    lacks: Vec<String>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
@@ -65,8 +61,10 @@ impl Daemon {
         config.check()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
         let backed = Backed::choose(&config)?;
+        let budget = Budget::raise(config.max_objects);
+        lacks.extend(budget.lack(&Ceilings::read()));
         let mut core = config.core(backed.frames != Frames::Pages);
-        core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
+        core.limits.objects = budget.objects;
         let core = Manager::new(core);
         let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
             .context("cannot make the store")?;
@@ -90,24 +88,13 @@ impl Daemon {
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
         let link = config.link.map(|link| Link::new(link, &registry));
-        let parts = Parts {
-            config,
-            backed,
-            core,
-            store,
-            readers,
-            closer,
-            link,
-            timings,
-            device,
-            uffd_source,
-        };
+        let host = Host { device, uffd_source, budget, lacks, backed };
+        let parts = Parts { config, core, store, readers, closer, link, timings, host };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
-            lacks,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
@@ -161,7 +148,13 @@ impl Daemon {
     /// What this host lacks, and what to do about it. Empty on a good one.
     #[must_use]
     pub fn lacks(&self) -> &[String] {
-        &self.lacks
+        &self.shell.lacks
+    }
+
+    /// How many objects can be alive at one time: as configured, or as the descriptors allow.
+    #[must_use]
+    pub fn max_objects(&self) -> u32 {
+        self.shell.budget.objects
     }
 
     /// What pages of 2 MiB are made of (`pages`, `thp` or `huge`), and why.
@@ -319,24 +312,4 @@ fn plan_readers(config: &Config) -> anyhow::Result<Plan> {
     };
     let (poll, polling_max) = (config.busy_poll, config.busy_poll_threads);
     Ok(Plan { threads, cpus, poll, polling_max })
-}
-
-/// Raises the limit on descriptors as far as it goes; says how many objects that allows.
-fn raise_descriptor_limit(objects: u32, lacks: &mut Vec<String>) -> u32 {
-    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
-    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let limit = match raised {
-        Ok(()) => maximum,
-        Err(_) => current,
-    };
-    let Some(limit) = limit else { return objects };
-    let spare = limit.saturating_sub(DESCRIPTORS_RESERVED + 16 * DESCRIPTORS_PER_CLIENT);
-    let possible = u32::try_from(spare).unwrap_or(u32::MAX).max(1);
-    if possible < objects {
-        lacks.push(format!(
-            "the limit of {limit} open descriptors allows about {possible} objects instead of \
-             {objects}: raise it with ulimit -n or LimitNOFILE="
-        ));
-    }
-    possible.min(objects)
 }

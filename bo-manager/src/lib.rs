@@ -14,6 +14,7 @@ mod config;
 mod counters;
 mod cpus;
 mod daemon;
+mod descriptors;
 mod faults;
 mod follow;
 mod http;

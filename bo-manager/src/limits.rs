@@ -69,7 +69,10 @@ pub(crate) const BLOCKING_MAX: u32 = 16;
 pub(crate) const OUTCASTS_MAX: usize = 1024;
 
 /// Pages looked at under one lock for a request that names many.
-pub(crate) const PAGES_PER_LOOK: u32 = 16 * 1024;
+pub(crate) const PAGES_PER_LOOK: u32 = 512;
+
+/// Steps of seeing a client off before other tasks of the same thread get their turn.
+pub(crate) const FAREWELL_STEPS: u32 = 64;
 
 /// Steps of a prefetch before other requests of the same thread get their turn.
 pub(crate) const PREFETCH_STEPS: u32 = 8;

@@ -219,7 +219,8 @@ impl Crossing {
             | Action::Punch { .. }
             | Action::Discard { .. }
             | Action::Detached { .. }
-            | Action::Destroy { .. } => Self::None,
+            | Action::Destroy { .. }
+            | Action::Yield => Self::None,
         }
     }
 }
@@ -237,7 +238,8 @@ fn pages_moved(outcome: &Outcome) -> u64 {
         | Outcome::Unprotected
         | Outcome::Punched { .. }
         | Outcome::Discarded
-        | Outcome::Destroyed => 0,
+        | Outcome::Destroyed
+        | Outcome::Yielded => 0,
     }
 }
 

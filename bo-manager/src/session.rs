@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::closer::Guest;
-use crate::limits::{HANDSHAKE_MAX, OUTCASTS_MAX};
+use crate::limits::{FAREWELL_STEPS, HANDSHAKE_MAX, OUTCASTS_MAX};
 use crate::ready;
 use crate::shell::Shell;
 use crate::tables::Session;
@@ -309,11 +309,8 @@ impl Connection {
         session.revoke();
         let Self { shell, socket, process, peer } = self;
         drop(socket);
-        let mappings = tokio::task::block_in_place(|| {
-            shell.decide(|core, now| core.client_gone(now, session.id))
-        });
-        for mapping in mappings {
-            shell.mappings.remove(&mapping);
+        while tokio::task::block_in_place(|| shell.see_off(session.id)) {
+            tokio::task::yield_now().await;
         }
         tracing::info!(client = %session.id, pid = peer.pid, "a client has gone");
         let ranges: Vec<_> = session.ranges.read().values().map(Arc::clone).collect();
@@ -343,6 +340,20 @@ async fn in_time<T>(step: impl Future<Output = Result<T, End>>) -> Result<T, End
 }
 
 impl Shell {
+    /// Gives back some of what a client that is gone held; true if there is more.
+    fn see_off(&self, client: ClientId) -> bool {
+        for _ in 0..FAREWELL_STEPS {
+            let farewell = self.decide_in_turn(|core, now| core.see_off(now, client));
+            for mapping in farewell.mappings {
+                self.mappings.remove(&mapping);
+            }
+            if !farewell.more {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes a session out of the tables, and its userfaultfd out of every epoll.
     fn forget_session(&self, client: ClientId) {
         if let Some((_, session)) = self.sessions.remove(&client) {

@@ -15,13 +15,14 @@ use bo_sys::uffd::UffdDevice;
 use bo_units::{ClientId, MappingId, ObjectId, Tick};
 use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
 use crate::backing::Backed;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::descriptors::Budget;
 use crate::link::{Cargo, Link};
 use crate::readers::Readers;
 use crate::reclaim::Bell;
@@ -48,6 +49,9 @@ pub(crate) struct Shell {
     pub(crate) counters: Counters,
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
+    pub(crate) budget: Budget,
+    /// What this host lacks, and what to do about it.
+    pub(crate) lacks: Vec<String>,
     pub(crate) config: Config,
     pub(crate) backed: Backed,
     /// From here on no page comes back: who needs one gets SIGBUS.
@@ -57,36 +61,42 @@ pub(crate) struct Shell {
 /// What a shell is put together from.
 pub(crate) struct Parts {
     pub(crate) config: Config,
-    pub(crate) backed: Backed,
     pub(crate) core: Manager,
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) closer: Closer,
     pub(crate) link: Option<Link<Cargo>>,
     pub(crate) timings: Timings,
+    pub(crate) host: Host,
+}
+
+/// What was found on this host.
+pub(crate) struct Host {
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
+    pub(crate) budget: Budget,
+    pub(crate) lacks: Vec<String>,
+    pub(crate) backed: Backed,
+}
+
+/// Shards of a table that the path of a fault looks into. A shard that grows is moved under its
+/// lock, some of them under the core's as well: with so many, a million entries move at most a
+/// thousand at a time.
+const SHARDS: usize = 1024;
+
+fn sharded<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, FxBuildHasher> {
+    DashMap::with_capacity_and_hasher_and_shard_amount(0, FxBuildHasher, SHARDS)
 }
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
-            config,
-            backed,
-            core,
-            store,
-            readers,
-            closer,
-            link,
-            timings,
-            device,
-            uffd_source,
-        } = parts;
+        let Parts { config, core, store, readers, closer, link, timings, host } = parts;
+        let Host { device, uffd_source, budget, lacks, backed } = host;
         Self {
             core: Mutex::new(core),
             // Ids are ours, so nobody can choose them to collide.
-            objects: DashMap::default(),
-            mappings: DashMap::default(),
+            objects: sharded(),
+            mappings: sharded(),
             sessions: DashMap::default(),
             tokens: DashMap::new(),
             files: DashMap::new(),
@@ -100,6 +110,8 @@ impl Shell {
             counters: Counters::default(),
             device,
             uffd_source,
+            budget,
+            lacks,
             config,
             backed,
             sealed: AtomicBool::new(false),
@@ -127,17 +139,32 @@ impl Shell {
         result
     }
 
+    /// Lets the core make one step of long work, then does what it wants. The caller comes back
+    /// for the next step; whoever waits for the lock has it before that.
+    pub(crate) fn decide_in_turn<R>(&self, decide: impl FnOnce(&mut Manager, Tick) -> R) -> R {
+        let now = self.now();
+        let mut wanted = VecDeque::new();
+        let mut core = self.core.lock();
+        let result = decide(&mut core, now);
+        self.collect_in_turn(core, &mut wanted);
+        self.carry_out(&mut wanted);
+        result
+    }
+
     /// Takes what the core wants, releases the lock, and rings for reclaim if there is need.
-    pub(crate) fn collect(
-        &self,
-        mut core: parking_lot::MutexGuard<'_, Manager>,
-        wanted: &mut VecDeque<Effect>,
-    ) {
-        while let Some(effect) = core.poll_effect() {
-            wanted.push_back(effect);
-        }
-        let reclaim = core.wants_reclaim();
+    pub(crate) fn collect(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
+        let reclaim = take(&mut core, wanted);
         drop(core);
+        if reclaim {
+            self.bell.ring();
+        }
+    }
+
+    /// The same, but the lock goes to who waits for it. The usual release lets its last owner take
+    /// it again before anybody has woken up, which between short steps is for half a millisecond.
+    fn collect_in_turn(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
+        let reclaim = take(&mut core, wanted);
+        MutexGuard::unlock_fair(core);
         if reclaim {
             self.bell.ring();
         }
@@ -156,16 +183,21 @@ impl Shell {
     /// Tells the core what came of an effect, and takes what it then wants.
     pub(crate) fn report(&self, id: EffectId, outcome: Outcome, wanted: &mut VecDeque<Effect>) {
         let filled = matches!(outcome, Outcome::Filled { .. } | Outcome::FillFailed);
+        let yields = matches!(outcome, Outcome::Yielded);
         let now = self.now();
         let mut core = self.core.lock();
         core.handle_outcome(now, id, outcome);
-        self.collect(core, wanted);
+        if yields {
+            self.collect_in_turn(core, wanted);
+        } else {
+            self.collect(core, wanted);
+        }
         if let (true, Some(link)) = (filled, &self.link) {
             link.note_filled();
         }
     }
 
-    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, Manager> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Manager> {
         self.core.lock()
     }
 
@@ -201,4 +233,12 @@ impl Shell {
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }
+}
+
+/// Takes what the core wants; says whether background reclaim has work.
+fn take(core: &mut Manager, wanted: &mut VecDeque<Effect>) -> bool {
+    while let Some(effect) = core.poll_effect() {
+        wanted.push_back(effect);
+    }
+    core.wants_reclaim()
 }

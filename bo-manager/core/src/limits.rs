@@ -25,6 +25,9 @@ pub struct CoreConfig {
     pub policy: String,
     /// The ceilings.
     pub limits: Limits,
+    /// Pages that one step of a long walk looks at under the lock, at least 1. The usual 512 are
+    /// 8 KiB of tables, about a microsecond.
+    pub step_pages: u32,
 }
 
 impl CoreConfig {
@@ -40,6 +43,7 @@ impl CoreConfig {
             reclaim_stop_free: ByteCount::new(vram.get() / 16),
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
+            step_pages: 512,
         }
     }
 }
@@ -69,6 +73,32 @@ impl Limits {
         mappings_per_object: 1024,
     };
 }
+
+/// Pages that one step of a touch moves in the policy's lists, where each is a few cache misses.
+pub(crate) const TOUCH_STEP_PAGES: u32 = 32;
+
+/// Frames of dying objects that a policy may name in a row before others have their turn.
+pub(crate) const DYING_STEP_FRAMES: usize = 64;
+
+/// Mappings of a client that is gone that one step forgets.
+pub(crate) const GONE_STEP_MAPPINGS: usize = 8;
+
+/// Holds of a client that is gone that one step gives back. The last hold forgets up to a leaf of
+/// pages.
+pub(crate) const GONE_STEP_HOLDS: usize = 4;
+
+/// Slots of a table of clients or objects that one step of a list looks at.
+pub(crate) const LIST_STEP_SLOTS: u32 = 32;
+
+/// Holds that one step of adding up looks at.
+pub(crate) const LIST_STEP_HOLDS: usize = 32;
+
+/// Copies of present pages that one step gives up, to make RAM for an object that stays there.
+pub(crate) const RAM_STEP_COPIES: usize = 32;
+
+/// Moves and effects in flight that are provided for from the start: with more of them a table
+/// that grows is copied under the lock.
+pub(crate) const IN_FLIGHT_USUAL: usize = 2048;
 
 /// The largest object: 1 TiB.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 1 << 40;

@@ -45,6 +45,8 @@ impl Collector for Exported {
         if let Some(link) = &self.shell.link {
             link::export(&mut page, link);
         }
+        let help = "Live objects that the limits of the operator and of descriptors allow.";
+        page.gauge("bo_objects_max", help, u64::from(self.shell.budget.objects));
         page.families
     }
 }

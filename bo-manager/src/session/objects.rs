@@ -35,8 +35,7 @@ impl Connection {
             placement: placement_of(placement),
             label: label.to_owned(),
         };
-        let made = self.shell.decide(|core, _| core.allocate(session.id, &request));
-        let made = made.map_err(refusal::of)?;
+        let made = self.promise(session, &request)?;
         let descriptor = self.open_file(label, made);
         let descriptor = descriptor.inspect_err(|_| {
             // The promise is taken back: nobody has heard of it.
@@ -51,6 +50,27 @@ impl Connection {
             placement: placement_shown(made.placement),
         };
         Ok(Answer { reply, descriptor: Some(descriptor) })
+    }
+
+    /// Asks the core for an object. To clear RAM for it takes several steps; others cannot fill it
+    /// as fast again, since what they bring in is copied.
+    fn promise(&self, session: &Session, request: &AllocRequest) -> Result<Allocated, Refusal> {
+        let shell = &self.shell;
+        let made = loop {
+            let step = shell.decide_in_turn(|core, _| match core.prepare(request) {
+                true => None,
+                false => Some(core.allocate(session.id, request)),
+            });
+            if let Some(made) = step {
+                break made;
+            }
+        };
+        made.map_err(|refused| match (refused, shell.budget.descriptors) {
+            (bo_core::Refusal::ObjectLimit(_), Some(limit)) if shell.budget.is_short() => {
+                Refusal::Limit { what: LimitKind::Descriptors, limit }
+            }
+            (refused, Some(_) | None) => refusal::of(refused),
+        })
     }
 
     /// Makes the file behind an object. The descriptor is the client's.

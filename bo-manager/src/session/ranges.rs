@@ -65,13 +65,13 @@ impl Connection {
             Ok(attached)
         });
         let attached = attached.map_err(refusal::of)?;
-        if !self.shell.guard(attached.mapping, &attached.guard) {
-            let detached =
-                self.shell.decide(|core, now| core.detach(now, session.id, attached.mapping));
+        let mapping = attached.mapping;
+        if !self.shell.guard(attached) {
+            let detached = self.shell.decide(|core, now| core.detach(now, session.id, mapping));
             assert!(detached.is_ok(), "the mapping was made a moment ago for this client");
             return Err(Refusal::Host);
         }
-        Ok(Reply::Mapped { mapping: attached.mapping.to_u64() })
+        Ok(Reply::Mapped { mapping: mapping.to_u64() })
     }
 
     fn registered(&self, outcome: RegisterOutcome) -> Result<(), Refusal> {

@@ -119,10 +119,10 @@ impl Connection {
     fn touch(&self, session: &Session, id: ObjectId, range: PageRange) -> Result<Reply, Refusal> {
         // Checked as a whole, so that a claim that goes too far changes nothing.
         self.shell.lock().grant(session.id, id, range).map_err(super::refusal::of)?;
-        for part in parts(range) {
-            self.shell
-                .decide(|core, _| core.touch(session.id, id, part))
-                .map_err(super::refusal::of)?;
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let step = self.shell.decide_in_turn(|core, _| core.touch_some(session.id, id, range));
+            rest = step.map_err(super::refusal::of)?;
         }
         Ok(Reply::Done)
     }

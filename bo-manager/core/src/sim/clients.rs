@@ -250,12 +250,18 @@ impl Sim {
 
     /// The shell notices that a client is gone.
     pub(crate) fn step_obituary(&mut self) {
-        let Some(process) = self.obituaries.pop_front() else { return };
-        let entry = std::mem::take(&mut self.processes[process]);
-        let client = entry.client.expect("only clients die");
+        if let Some(process) = self.obituaries.pop_front() {
+            let entry = std::mem::take(&mut self.processes[process]);
+            self.burials.push_back(entry.client.expect("only clients die"));
+        }
+        let Some(client) = self.burials.pop_front() else { return };
         let now = self.tick();
-        for mapping in self.manager.client_gone(now, client) {
+        let farewell = self.manager.see_off(now, client);
+        for mapping in farewell.mappings {
             self.shell.mappings.remove(&mapping);
+        }
+        if farewell.more {
+            self.burials.push_back(client);
         }
         self.take_effects(None);
     }
