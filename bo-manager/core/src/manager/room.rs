@@ -52,6 +52,20 @@ impl Manager {
         self.mappings.get(primary.mapping).is_none() && entry.waiters.is_empty()
     }
 
+    /// Takes the fills of a dying object out of the queue, wherever they are in it. They keep the
+    /// object alive, its frames cannot be evicted any more, and so those in front of them could
+    /// wait for ever.
+    pub(crate) fn forsake(&mut self, id: ObjectId) {
+        let moves = &self.moves;
+        let of_it = |at: &MoveId| moves[at.0 as usize].object == id;
+        let theirs: Vec<MoveId> = self.queue.iter().copied().filter(of_it).collect();
+        self.queue.retain(|at| !of_it(at));
+        for at in theirs {
+            self.queued -= self.bytes_of(at);
+            self.abandon(at);
+        }
+    }
+
     /// Takes a fill that has not begun out of the world.
     fn abandon(&mut self, at: MoveId) {
         let ended = self.moves.remove(at.0 as usize);

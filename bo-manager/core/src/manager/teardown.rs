@@ -139,7 +139,10 @@ impl Manager {
         entry.holders -= 1;
         if entry.holders == 0 {
             entry.dying = true;
-            self.destroy_if_idle(object);
+            // So that it is not destroyed before the last of them has been taken out.
+            entry.in_flight += 1;
+            self.forsake(object);
+            self.object_ends(object);
         }
     }
 

@@ -1,6 +1,6 @@
 //! How things end: mappings, objects, clients, the day's work.
 
-use bo_core::{Access, Action, Prefetch, Refusal};
+use bo_core::{Access, Action, Copied, Outcome, Prefetch, Refusal};
 
 use crate::desk::{Desk, NOW, names, range};
 
@@ -168,4 +168,27 @@ fn a_sealed_manager_takes_no_fault_and_moves_nothing() {
     let heard = desk.hear(mapping, 18, false, bo_core::FaultKind::Missing);
     assert_eq!(heard, bo_core::Heard::Unknown);
     assert!(desk.todo.is_empty() && desk.manager.is_idle(), "nobody's page is evicted any more");
+}
+
+#[test]
+fn an_object_that_dies_in_the_queue_gives_its_frames_to_who_waits_before_it() {
+    let mut desk = Desk::new(16, 16);
+    let (leaving, staying) = (desk.client(), desk.client());
+    let (large, small) = (desk.object(leaving, 20), desk.object(staying, 1));
+    let (theirs, ours) = (desk.map(leaving, large), desk.map(staying, small));
+    desk.dirty(theirs, 0..16);
+    // Both wait for evictions, which then fail, and the object goes first.
+    desk.load(ours, 0);
+    desk.load(theirs, 17);
+    let evictions = std::mem::take(&mut desk.todo);
+    desk.manager.client_gone(NOW, leaving);
+    desk.take();
+    for eviction in &evictions {
+        assert!(matches!(eviction.action, Action::CopyOut { .. }), "{eviction:?}");
+        desk.report(eviction, Outcome::CopiedOut(Copied::Failed));
+    }
+    desk.settle();
+    assert_eq!(desk.manager.stats().verdicts_refault, 16 + 1);
+    assert!(desk.manager.is_idle(), "who waits has the frames of who went");
+    desk.manager.assert_valid();
 }
