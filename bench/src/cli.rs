@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bo_manager::Backing;
 use bo_units::{ByteCount, PageSize};
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -82,6 +83,14 @@ pub(crate) struct RunArgs {
     /// VRAM pool of the daemon that is started
     #[arg(long, value_name = "SIZE", default_value = "256MiB", conflicts_with = "connect")]
     pub(crate) vram: ByteCount,
+
+    /// What pages of 2 MiB are made of in the daemon that is started
+    #[arg(long, value_enum, default_value_t, conflicts_with = "connect")]
+    pub(crate) backing: Backing,
+
+    /// Let that daemon take the huge pages it needs from the host, as root
+    #[arg(long, conflicts_with = "connect")]
+    pub(crate) reserve: bool,
 
     /// RAM of the daemon that is started [default: all the data and one pool]
     #[arg(long, value_name = "SIZE", conflicts_with = "connect")]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bo_manager::{Config, Daemon, UserModeOnly};
+use bo_manager::{Backing, Config, Daemon, UserModeOnly};
 use bo_units::ByteCount;
 use tempfile::TempDir;
 
@@ -32,6 +32,20 @@ impl Service {
     ///
     /// When the daemon cannot serve on this machine; it says why and what to do.
     pub(crate) fn start(vram: ByteCount, ram: ByteCount) -> Result<Service> {
+        Service::start_on(vram, ram, Backing::Auto, false)
+    }
+
+    /// The same, with a choice of frames.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Service::start`].
+    pub(crate) fn start_on(
+        vram: ByteCount,
+        ram: ByteCount,
+        backing: Backing,
+        reserve: bool,
+    ) -> Result<Service> {
         let folder = tempfile::Builder::new()
             .prefix("bo-bench-")
             .tempdir()
@@ -42,6 +56,8 @@ impl Service {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             // Our clients use plain loads and stores, which work in that mode as well.
             user_mode_only: UserModeOnly::Accept,
+            backing,
+            reserve,
             ..Config::new(vram, ram, folder.path().join("bo-manager.sock"))
         };
         let daemon = Daemon::start(config).context("cannot start a daemon")?;

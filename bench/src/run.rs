@@ -48,7 +48,10 @@ fn open(args: &RunArgs) -> Result<(Service, Settings)> {
         None => {
             let settings = Settings::derive(args, args.vram)?;
             let ram = settings.ram_bytes.context("a run of our own daemon has a RAM size")?;
-            Ok((Service::start(args.vram, ByteCount::new(ram))?, settings))
+            Ok((
+                Service::start_on(args.vram, ByteCount::new(ram), args.backing, args.reserve)?,
+                settings,
+            ))
         }
         Some(socket) => {
             let service = Service::running(socket.clone(), args.http);

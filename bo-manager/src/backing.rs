@@ -15,6 +15,7 @@ use bo_sys::hugepages::{PoolCounts, Reservation, ReserveError, SHMEM_ENABLED, Sh
 use bo_sys::memfd::ObjectFile;
 use bo_sys::window::{Filler, Window};
 use bo_units::{ByteCount, PageSize};
+use parking_lot::Mutex;
 
 use crate::config::{Backing, Config};
 
@@ -57,7 +58,8 @@ pub(crate) struct Backed {
     pub(crate) frames: Frames,
     /// Why these, for people.
     pub(crate) reason: String,
-    reserved: Option<Reservation>,
+    /// Until it is given back.
+    reserved: Mutex<Option<Reservation>>,
     /// Set if some files have to be filled by way of windows.
     filler: Option<Filler>,
     /// Whether a write(2) to ordinary shared memory would make huge folios of small pages.
@@ -104,7 +106,7 @@ impl Backed {
         let mut backed = Self {
             frames,
             reason,
-            reserved: taken,
+            reserved: Mutex::new(taken),
             filler: None,
             writes_make_folios,
             windows: Arc::default(),
@@ -119,7 +121,7 @@ impl Backed {
 
     /// Bytes by which the host's pool of huge pages was enlarged.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.reserved.as_ref().map_or(0, Reservation::pages) * HUGE_PAGE_BYTES
+        self.reserved.lock().as_ref().map_or(0, Reservation::pages) * HUGE_PAGE_BYTES
     }
 
     /// Makes the file of an object. Says also whether it must be filled by way of a window.
@@ -141,9 +143,10 @@ impl Backed {
     }
 }
 
-impl Drop for Backed {
-    fn drop(&mut self) {
-        let Some(reservation) = self.reserved.take() else { return };
+impl Backed {
+    /// Makes the host's pool of huge pages smaller again by what was added to it, once.
+    pub(crate) fn give_back(&self) {
+        let Some(reservation) = self.reserved.lock().take() else { return };
         let asked = reservation.pages();
         match reservation.give_back() {
             Ok(given) if given.pages == asked && given.in_use == 0 => {}
@@ -161,6 +164,13 @@ impl Drop for Backed {
                  /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages by this number"
             ),
         }
+    }
+}
+
+impl Drop for Backed {
+    /// For a start that fails after it has taken something.
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -204,8 +204,10 @@ impl Daemon {
                 tracing::error!("a thread had panicked");
             }
         }
-        // What clients do not hold is free before the huge pages are given back.
+        // What clients do not hold is free before the huge pages are given back. Here, and not when
+        // the last task lets go of the shell: the process may end before that.
         self.shell.objects.clear();
+        self.shell.backed.give_back();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
     }

@@ -1,11 +1,13 @@
 //! Atomic additions to one page that is evicted all the time.
 
-use bo_tests::{Actor, Answer, Order, Pool, Slot, Station, Task, User, by_each_user, until};
+use bo_tests::{Actor, Answer, Order, Slot, Station, Task, User, by_each_user, scale, until};
 
-use crate::{PROGRAMS, SMALL_KIB, start_pressure};
+use crate::{PROGRAMS, small, small_pool, start_pressure};
 
 /// How often the counter's page must have been evicted meanwhile, or nearly.
-const EVICTIONS: u64 = 200;
+fn evictions() -> u64 {
+    if scale() == 1 { 200 } else { 20 }
+}
 
 /// Two processes with a counter in common, and in each a large mapping of its own.
 struct Scene {
@@ -19,14 +21,14 @@ struct Scene {
 
 impl Scene {
     fn new(user: User) -> Scene {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, small_pool());
         let pressure = start_pressure(&station);
         let mut actors = [station.client(user), station.client(user)];
         let object = actors[0].allocate(4096);
         let token = actors[0].export(object, false);
         let imported = actors[1].import(&token, false);
         let counters = [actors[0].map(object), actors[1].map(imported)];
-        let larges = actors.each_mut().map(|actor| actor.allocate_and_map(1 << 20).1);
+        let larges = actors.each_mut().map(|actor| actor.allocate_and_map(4 * small()).1);
         Scene { station, actors, counters, object, larges, _pressure: pressure }
     }
 
@@ -62,7 +64,7 @@ by_each_user! {
         let mut scene = Scene::new(user);
         let tasks = scene.start(scene.larges.map(Some));
         until("the counter is evicted often enough", || {
-            (EVICTIONS <= scene.actors[0].stat(scene.object).evictions).then_some(())
+            (evictions() <= scene.actors[0].stat(scene.object).evictions).then_some(())
         });
         scene.finish(tasks);
     }
@@ -74,7 +76,7 @@ by_each_user! {
         until("the counter is evicted often enough, or nearly", || {
             let evicted = scene.actors[0].stat(scene.object).evictions;
             let rescued = scene.station.books().counter("evictions_rescued");
-            (EVICTIONS <= evicted + rescued).then_some(())
+            (evictions() <= evicted + rescued).then_some(())
         });
         scene.finish(tasks);
     }

@@ -1,11 +1,17 @@
 //! What cannot be had is refused when it is asked for, with the numbers.
 
-use bo_tests::{Order, Pool, Station, by_each_user};
+use bo_manager::Backing;
+use bo_tests::{Order, PAGE, Pool, Station, by_each_user};
 use bo_units::ByteCount;
 
 use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB};
 
-const TIGHT: Pool = Pool { vram: ByteCount::kib(SMALL_KIB), ram: ByteCount::mib(1) };
+const TIGHT: Pool = Pool {
+    vram: ByteCount::kib(SMALL_KIB),
+    ram: ByteCount::mib(1),
+    page_bytes: PAGE,
+    backing: Backing::Auto,
+};
 
 /// The largest object then, with pages of 4 KiB: two of them are kept for moving.
 const LARGEST: u64 = (1 << 20) + (SMALL) - (8 << 10);

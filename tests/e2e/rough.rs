@@ -2,12 +2,12 @@
 
 use bo_tests::{
     Actor, Answer, Checked, Ended, Lost, Order, PAGE, Pool, Slot, Station, User, by_each_user,
+    scale,
 };
 
-use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB, start_pressure};
+use crate::{PROGRAMS, SEED, SMALL_KIB, pages, small, small_pool, start_pressure};
 
 const SIGSEGV: i32 = 11;
-const PAGES: u64 = SMALL_KIB;
 
 /// An object of four times the pool, which a rough client and a gentle one have in common, while
 /// a third one evicts.
@@ -22,10 +22,10 @@ struct Scene {
 
 impl Scene {
     fn new(user: User) -> Scene {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, small_pool());
         let pressure = start_pressure(&station);
         let (mut rough, mut gentle) = (station.client(user), station.client(user));
-        let (object, mapping) = rough.allocate_and_map(PAGES * PAGE);
+        let (object, mapping) = rough.allocate_and_map(pages() * PAGE);
         rough.fill(mapping, SEED);
         let token = rough.export(object, false);
         let imported = gentle.import(&token, false);
@@ -42,7 +42,8 @@ by_each_user! {
     fn a_forked_child_is_killed_and_its_parent_unharmed(user) {
         let mut scene = Scene::new(user);
         for page in 0..32 {
-            let order = Order::ForkAndLoad { mapping: scene.mapping, offset: page * PAGE };
+            let offset = page * PAGE * scale();
+            let order = Order::ForkAndLoad { mapping: scene.mapping, offset };
             assert_eq!(scene.rough.ask(&order), Answer::Ended(Ended::Signalled(SIGSEGV)));
         }
         scene.rough.check(scene.mapping, SEED);
@@ -51,7 +52,7 @@ by_each_user! {
 
     fn a_program_that_becomes_another_gives_everything_back(user) {
         let mut scene = Scene::new(user);
-        let (_, own) = scene.rough.allocate_and_map(SMALL);
+        let (_, own) = scene.rough.allocate_and_map(small());
         scene.rough.fill(own, SEED + 1);
         let [clients, objects, mappings] = scene.station.books().population();
         scene.rough.must(&Order::Exec);
@@ -62,14 +63,14 @@ by_each_user! {
 
         // It is a client like any other afterwards.
         scene.rough.connect(scene.station.socket(), Lost::Wait);
-        let (_, anew) = scene.rough.allocate_and_map(PAGES * PAGE);
+        let (_, anew) = scene.rough.allocate_and_map(pages() * PAGE);
         scene.rough.fill(anew, SEED + 2);
         scene.rough.check(anew, SEED + 2);
     }
 
     fn a_part_can_be_unmapped(user) {
         let mut scene = Scene::new(user);
-        let (first, pages) = (PAGES / 4, PAGES / 2);
+        let (first, pages) = (pages() / 4, pages() / 2);
         let busy = scene.rough.spawn(Order::Fill {
             mapping: scene.mapping,
             seed: SEED,
@@ -97,7 +98,7 @@ by_each_user! {
     /// pages and does not touch them harms nobody, and all that was not moved is as before.
     fn a_part_can_be_moved_away(user) {
         let mut scene = Scene::new(user);
-        let (first, pages) = (PAGES / 4, PAGES / 2);
+        let (first, pages) = (pages() / 4, pages() / 2);
         scene.rough.number(&Order::Move { mapping: scene.mapping, first, pages });
         scene.rest_is_right();
         scene.rough.check_pages(scene.mapping, SEED, 0, first);
@@ -109,36 +110,39 @@ by_each_user! {
 
     fn discarding_ones_own_view_loses_nothing(user) {
         let mut scene = Scene::new(user);
-        for round in 0..32 {
+        for round in 0..if scale() == 1 { 32 } else { 4 } {
             let (mapping, seed) = (scene.mapping, SEED + round);
             scene.rough.fill(mapping, seed);
-            scene.rough.must(&Order::DontNeed { mapping, first: 0, pages: PAGES });
+            scene.rough.must(&Order::DontNeed { mapping, first: 0, pages: pages() });
             scene.rough.check(mapping, seed);
-            scene.rough.must(&Order::DontNeed { mapping, first: 0, pages: PAGES / 2 });
+            scene.rough.must(&Order::DontNeed { mapping, first: 0, pages: pages() / 2 });
             scene.gentle.check(scene.theirs, seed);
         }
     }
 
     fn pages_that_a_client_removes_are_zeros_and_all_others_as_before(user) {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(4 * SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, Pool::scaled_kib(4 * SMALL_KIB));
         let (mut rough, mut gentle) = (station.client(user), station.client(user));
-        let (object, mapping) = rough.allocate_and_map(PAGES * PAGE / 2);
+        let (object, mapping) = rough.allocate_and_map(pages() * PAGE / 2);
         rough.fill(mapping, SEED);
         let token = rough.export(object, false);
         let imported = gentle.import(&token, false);
         let theirs = gentle.map(imported);
         gentle.check(theirs, SEED);
 
-        rough.must(&Order::Remove { mapping, first: 8, pages: 8 });
+        let hole = 8 * scale() * 4;
+        rough.must(&Order::Remove { mapping, first: hole, pages: hole });
 
-        let zeros = Checked { wrong: (8..16).collect(), wrong_pages: 8, zero_pages: 8 };
+        // Only the first few are listed.
+        let wrong = (hole..2 * hole).take(16).collect();
+        let zeros = Checked { wrong, wrong_pages: hole, zero_pages: hole };
         let order = Order::Check { mapping: theirs, seed: SEED, first: 0, pages: u64::MAX };
         assert_eq!(gentle.ask(&order), Answer::Checked(zeros));
         // The pages go on living.
-        let refill = Order::Fill { mapping: theirs, seed: SEED + 1, first: 8, pages: 8 };
+        let refill = Order::Fill { mapping: theirs, seed: SEED + 1, first: hole, pages: hole };
         gentle.must(&refill);
-        rough.check_pages(mapping, SEED + 1, 8, 8);
-        rough.check_pages(mapping, SEED, 16, u64::MAX);
+        rough.check_pages(mapping, SEED + 1, hole, hole);
+        rough.check_pages(mapping, SEED, 2 * hole, u64::MAX);
         // And so do the books.
         station.wait_until("nothing moves", |books| books.gauge("moves") == 0);
         assert_eq!(station.populated(), station.books().used());

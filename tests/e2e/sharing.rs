@@ -3,12 +3,11 @@
 use std::os::fd::AsFd;
 
 use bo_sys::mapping::{ClientMapping, Sharing};
-use bo_tests::{Actor, Answer, Order, PAGE, Pool, RawClient, Slot, Station, User, by_each_user};
+use bo_tests::{Actor, Answer, Order, PAGE, RawClient, Slot, Station, User, by_each_user};
 use bo_wire::{Access, Request};
 
-use crate::{PROGRAMS, SEED, SMALL_KIB, start_pressure};
+use crate::{PROGRAMS, SEED, pages, small_pool, start_pressure};
 
-const PAGES: u64 = SMALL_KIB;
 const EACCES: u64 = 13;
 
 /// How an object gets from one process to another.
@@ -42,26 +41,26 @@ fn hand_over(
 }
 
 fn both_write(users: [User; 2], way: Way) {
-    let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let station = Station::embedded(&PROGRAMS, small_pool());
     let _pressure = start_pressure(&station);
     let [mut maker, mut taker] = users.map(|user| station.client(user));
-    let (object, here) = maker.allocate_and_map(PAGES * PAGE);
+    let (object, here) = maker.allocate_and_map(pages() * PAGE);
     maker.fill(here, SEED);
     let imported = hand_over(&station, (&mut maker, object), &mut taker, way, false);
     let there = taker.map(imported);
     taker.check(there, SEED);
     taker.fill(there, SEED + 1);
     maker.check(here, SEED + 1);
-    maker.must(&Order::Fill { mapping: here, seed: SEED + 2, first: 0, pages: PAGES / 2 });
-    taker.check_pages(there, SEED + 2, 0, PAGES / 2);
-    taker.check_pages(there, SEED + 1, PAGES / 2, PAGES / 2);
+    maker.must(&Order::Fill { mapping: here, seed: SEED + 2, first: 0, pages: pages() / 2 });
+    taker.check_pages(there, SEED + 2, 0, pages() / 2);
+    taker.check_pages(there, SEED + 1, pages() / 2, pages() / 2);
 }
 
 fn one_reads(users: [User; 2], way: Way) {
-    let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let station = Station::embedded(&PROGRAMS, small_pool());
     let _pressure = start_pressure(&station);
     let [mut maker, mut reader] = users.map(|user| station.client(user));
-    let (object, here) = maker.allocate_and_map(PAGES * PAGE);
+    let (object, here) = maker.allocate_and_map(pages() * PAGE);
     maker.fill(here, SEED);
     let imported = hand_over(&station, (&mut maker, object), &mut reader, way, true);
     let there = reader.map(imported);
@@ -100,9 +99,9 @@ by_each_user! {
     }
 
     fn the_last_handle_frees(user) {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, small_pool());
         let mut actor = station.client(user);
-        let (object, mapping) = actor.allocate_and_map(PAGES * PAGE);
+        let (object, mapping) = actor.allocate_and_map(pages() * PAGE);
         let second = actor.map(object);
         actor.fill(mapping, SEED);
         actor.must(&Order::DropObject { object });
@@ -116,10 +115,10 @@ by_each_user! {
     }
 
     fn freeing_while_another_holds_keeps_the_bytes_for_it(user) {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, small_pool());
         let _pressure = start_pressure(&station);
         let (mut maker, mut heir) = (station.client(user), station.client(user));
-        let (object, here) = maker.allocate_and_map(PAGES * PAGE);
+        let (object, here) = maker.allocate_and_map(pages() * PAGE);
         maker.fill(here, SEED);
         let token = maker.export(object, false);
         let imported = heir.import(&token, false);
@@ -138,9 +137,9 @@ by_each_user! {
 /// Its descriptor alone is enough to map the file once more, where the daemon does not watch.
 #[test]
 fn who_may_only_read_cannot_turn_evicted_pages_into_zeros() {
-    let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let station = Station::embedded(&PROGRAMS, small_pool());
     let mut maker = station.client(User::Nobody);
-    let (object, here) = maker.allocate_and_map(PAGES * PAGE);
+    let (object, here) = maker.allocate_and_map(pages() * PAGE);
     maker.fill(here, SEED);
     let token = maker.export(object, true).parse().expect("a token");
     let mut reader = RawClient::greet(station.socket()).expect("a daemon listens");
@@ -148,11 +147,12 @@ fn who_may_only_read_cannot_turn_evicted_pages_into_zeros() {
     let (reply, file) = reader.call(&request, &[]).expect("an answer");
     let file = file.unwrap_or_else(|| panic!("{reply:?}"));
     let sharing = Sharing::PrivateReadOnly;
-    let alias = ClientMapping::reserve(file.as_fd(), 0, PAGES * PAGE, PAGE, sharing);
+    let alias =
+        ClientMapping::reserve(file.as_fd(), 0, pages() * PAGE, station.page_bytes(), sharing);
     let mut alias = alias.expect("room for a mapping");
     alias.open(false).expect("reading is allowed");
     let mut seen = [0; 8];
-    for page in 0..PAGES {
+    for page in 0..pages() {
         alias.read(page * PAGE, &mut seen).expect("inside");
     }
     maker.check(here, SEED);

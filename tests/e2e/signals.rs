@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use bo_tests::{
-    Answer, Checked, Ended, Order, PAGE, Pool, Station, Task, by_each_user, pattern_page, raw,
+    Answer, Checked, Ended, Order, PAGE, Station, Task, by_each_user, pattern_page, raw, scale,
     until,
 };
 
-use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB};
+use crate::{PROGRAMS, SEED, small, small_pool};
 
 const KILLS: usize = 200;
 
@@ -26,9 +26,9 @@ fn interrupt(actor: &bo_tests::Actor, task: Task) {
 
 by_each_user! {
     fn a_handler_runs_while_its_thread_is_blocked_in_a_fault(user) {
-        let station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::process(&PROGRAMS, small_pool());
         let mut actor = station.client(user);
-        let (_, mapping) = actor.allocate_and_map(4 * SMALL);
+        let (_, mapping) = actor.allocate_and_map(4 * small());
         actor.fill(mapping, SEED);
         actor.must(&Order::CountSignals);
 
@@ -49,9 +49,9 @@ by_each_user! {
     }
 
     fn a_signal_during_a_fault_in_a_system_call_is_handled_after_it(user) {
-        let station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::process(&PROGRAMS, small_pool());
         let mut actor = station.client(user);
-        let (_, mapping) = actor.allocate_and_map(4 * SMALL);
+        let (_, mapping) = actor.allocate_and_map(4 * small());
         actor.fill(mapping, SEED);
         actor.must(&Order::CountSignals);
 
@@ -68,18 +68,18 @@ by_each_user! {
     }
 
     fn who_is_killed_in_a_fault_is_gone_at_once_and_gives_everything_back(user) {
-        let station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::process(&PROGRAMS, small_pool());
         let mut witness = station.client(user);
-        let (_, kept) = witness.allocate_and_map(SMALL / 2);
+        let (_, kept) = witness.allocate_and_map(small() / 2);
         witness.fill(kept, SEED);
         let (population, descriptors) = (station.books().population(), station.descriptors());
         let (mut reaping, mut returning) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..KILLS {
             let mut actor = station.client(user);
-            let (_, mapping) = actor.allocate_and_map(SMALL / 2);
-            actor.must(&Order::Fill { mapping, seed: SEED, first: 0, pages: 4 });
+            let (_, mapping) = actor.allocate_and_map(small() / 2);
+            actor.must(&Order::Fill { mapping, seed: SEED, first: 0, pages: 4 * scale() });
             station.freeze();
-            let last = (SMALL / 2) - PAGE;
+            let last = (small() / 2) - PAGE;
             actor.spawn(Order::Load { mapping, offset: last });
             actor.until_blocked(1);
 
@@ -96,16 +96,16 @@ by_each_user! {
         assert!(reaping < GENEROUS && returning < GENEROUS);
         until("descriptors are closed", || (station.descriptors() <= descriptors).then_some(()));
         station.wait_until("only the witness has anything", |books| {
-            books.gauge("committed_bytes") == SMALL / 2
-                && books.gauge("vram_used_bytes") <= SMALL / 2
+            books.gauge("committed_bytes") == small() / 2
+                && books.gauge("vram_used_bytes") <= small() / 2
         });
         witness.check(kept, SEED);
     }
 
     fn who_is_killed_in_a_storm_harms_nobody_who_shares(user) {
-        let station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::process(&PROGRAMS, small_pool());
         let mut witness = station.client(user);
-        let (object, kept) = witness.allocate_and_map(4 * SMALL);
+        let (object, kept) = witness.allocate_and_map(4 * small());
         witness.fill(kept, SEED);
         let token = witness.export(object, false);
         let population = station.books().population();
@@ -130,9 +130,9 @@ by_each_user! {
     }
 
     fn a_client_that_waits_in_vain_can_be_terminated(user) {
-        let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut station = Station::process(&PROGRAMS, small_pool());
         let mut actor = station.client(user);
-        let (_, mapping) = actor.allocate_and_map(4 * SMALL);
+        let (_, mapping) = actor.allocate_and_map(4 * small());
         actor.fill(mapping, SEED);
         station.kill();
         actor.spawn(Order::Load { mapping, offset: 0 });

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use bo_tests::{Order, Pool, Station, by_each_user};
+use bo_tests::{Order, Station, by_each_user};
 
-use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB};
+use crate::{PROGRAMS, SEED, small, small_pool};
 
 by_each_user! {
     fn a_stopped_client_delays_nobody_and_finds_its_bytes_afterwards(user) {
-        let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let station = Station::embedded(&PROGRAMS, small_pool());
         let (mut still, mut busy) = (station.client(user), station.client(user));
-        let (own, own_mapping) = still.allocate_and_map(SMALL / 2);
+        let (own, own_mapping) = still.allocate_and_map(small() / 2);
         still.fill(own_mapping, SEED);
-        let (shared, here) = still.allocate_and_map(SMALL / 2);
+        let (shared, here) = still.allocate_and_map(small() / 2);
         still.fill(here, SEED + 1);
         let token = still.export(shared, false);
         let imported = busy.import(&token, false);
@@ -22,7 +22,7 @@ by_each_user! {
         // It stops in the middle of writes and faults.
         still.spawn(Order::Sweep { mapping: own_mapping, write: true });
         still.spawn(Order::Sweep { mapping: here, write: false });
-        let (_, large) = busy.allocate_and_map(4 * SMALL);
+        let (_, large) = busy.allocate_and_map(4 * small());
         busy.fill(large, SEED + 2);
 
         still.freeze();

@@ -1,12 +1,11 @@
 //! The daemon's end: in order, and not.
 
 use bo_tests::{
-    Actor, Answer, Checked, Ended, Lost, Order, PAGE, Peeked, Pool, Slot, Station, User,
-    by_each_user,
+    Actor, Answer, Checked, Ended, Lost, Order, PAGE, Peeked, Slot, Station, User, by_each_user,
 };
 use rustix::process::Signal;
 
-use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB};
+use crate::{PROGRAMS, SEED, small, small_pool};
 
 const SIGBUS: i32 = 7;
 
@@ -15,12 +14,11 @@ const NONE: [u64; 0] = [];
 
 /// Threads that are at work when the daemon is stopped.
 const CHECKS: u64 = 16;
-const BYTES: u64 = 2 * SMALL;
 
 /// A client with an object of twice the pool.
 fn client(station: &Station, user: User, on_lost: Lost) -> (Actor, Slot) {
     let mut actor = station.client_who(user, on_lost);
-    let (_, mapping) = actor.allocate_and_map(BYTES);
+    let (_, mapping) = actor.allocate_and_map(2 * small());
     actor.fill(mapping, SEED);
     (actor, mapping)
 }
@@ -49,15 +47,16 @@ fn assert_present_is_right_and_absent_is_lost(actor: &mut Actor, mapping: Slot) 
 
 by_each_user! {
     fn who_is_blocked_when_the_daemon_is_told_to_stop_is_served(user) {
-        let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut station = Station::process(&PROGRAMS, small_pool());
         let (mut actor, mapping) = client(&station, user, Lost::Wait);
         station.freeze();
         // What is present is right, what is absent blocks; at least half of it is absent.
-        let pages = BYTES / PAGE;
+        let pages = 2 * small() / PAGE;
         let checks: Vec<_> = (0..CHECKS)
             .map(|at| {
-                let (first, pages) = (at * pages / CHECKS, pages / CHECKS);
-                actor.spawn(Order::Check { mapping, seed: SEED, first, pages: pages / 8 })
+                // One fault each: what comes after that may meet the end.
+                let first = at * pages / CHECKS;
+                actor.spawn(Order::Check { mapping, seed: SEED, first, pages: 1 })
             })
             .collect();
         actor.until_blocked(CHECKS / 2);
@@ -73,7 +72,7 @@ by_each_user! {
 
     fn a_stop_under_load_shows_nobody_a_zero(user) {
         for _ in 0..5 {
-            let mut station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+            let mut station = Station::embedded(&PROGRAMS, small_pool());
             let (mut actor, mapping) = client(&station, user, Lost::Wait);
             let (mut sweeper, swept) = client(&station, user, Lost::Sigbus);
             sweeper.spawn(Order::Sweep { mapping: swept, write: true });
@@ -87,14 +86,14 @@ by_each_user! {
     }
 
     fn a_killed_daemon_leaves_present_pages_and_sigbus_to_who_asked_for_it(user) {
-        let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut station = Station::process(&PROGRAMS, small_pool());
         let (mut actor, mapping) = client(&station, user, Lost::Sigbus);
         station.kill();
         assert_ne!(assert_present_is_right_and_absent_is_lost(&mut actor, mapping), 0);
     }
 
     fn who_is_blocked_when_the_daemon_is_killed_gets_sigbus_if_it_asked_for_it(user) {
-        let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut station = Station::process(&PROGRAMS, small_pool());
         let (mut actor, mapping) = client(&station, user, Lost::Sigbus);
         station.freeze();
         let blocked = actor.spawn(Order::Peek { mapping, seed: SEED, first: 0, pages: 1 });
@@ -106,7 +105,7 @@ by_each_user! {
     }
 
     fn a_killed_daemon_leaves_who_wants_to_wait_waiting(user) {
-        let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+        let mut station = Station::process(&PROGRAMS, small_pool());
         let (mut actor, mapping) = client(&station, user, Lost::Wait);
         station.kill();
         let refused = actor.refused(&Order::Allocate { bytes: 1, page_bytes: None });
@@ -114,14 +113,14 @@ by_each_user! {
         // The first page went long ago; the last was written last.
         actor.spawn(Order::Load { mapping, offset: 0 });
         actor.until_blocked(1);
-        actor.check_pages(mapping, SEED, BYTES / PAGE - 1, 1);
+        actor.check_pages(mapping, SEED, 2 * small() / PAGE - 1, 1);
         assert_eq!(actor.blocked(), 1);
         actor.kill();
     }
 
     fn a_daemon_killed_in_a_storm_shows_nobody_a_zero(user) {
         for _ in 0..5 {
-            let mut station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
+            let mut station = Station::process(&PROGRAMS, small_pool());
             let (mut actor, mapping) = client(&station, user, Lost::Sigbus);
             let (mut sweeper, swept) = client(&station, user, Lost::Sigbus);
             sweeper.spawn(Order::Sweep { mapping: swept, write: true });
@@ -137,13 +136,13 @@ by_each_user! {
 
 #[test]
 fn a_daemon_that_has_stopped_can_be_followed_by_another() {
-    let mut station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let mut station = Station::embedded(&PROGRAMS, small_pool());
     let (mut actor, mapping) = client(&station, User::Nobody, Lost::Wait);
     station.stop();
     assert!(!station.socket().exists());
-    let next = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let next = Station::embedded(&PROGRAMS, small_pool());
     actor.connect(next.socket(), Lost::Wait);
-    let (_, anew) = actor.allocate_and_map(BYTES);
+    let (_, anew) = actor.allocate_and_map(2 * small());
     actor.fill(anew, SEED + 1);
     actor.check(anew, SEED + 1);
     assert_eq!(actor.peek(mapping, SEED).wrong, NONE);

@@ -1,22 +1,21 @@
 //! System calls on evicted memory.
 
-use bo_tests::{Actor, Answer, Order, PAGE, Pool, Rounds, Station, SystemCall, User, by_each_user};
+use bo_tests::{Actor, Answer, Order, Pool, Rounds, Station, SystemCall, User, by_each_user};
 use bo_units::ByteCount;
 
-use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB, start_pressure};
+use crate::{PROGRAMS, SEED, SMALL_KIB, small, small_pool, start_pressure};
 
 const ROUNDS: u64 = 1_000;
-const OBJECT: u64 = 1 << 20;
 
 /// How often calls that pin pages meet a whole object that has been evicted.
 const TURNS: u64 = 4;
 
 /// While somebody else evicts everything all the time.
 fn race(user: User, call: SystemCall) {
-    let station = Station::embedded(&PROGRAMS, Pool::kib(SMALL_KIB));
+    let station = Station::embedded(&PROGRAMS, small_pool());
     let _pressure = start_pressure(&station);
     let mut actor = station.client(user);
-    let (object, mapping) = actor.allocate_and_map(OBJECT);
+    let (object, mapping) = actor.allocate_and_map(4 * small());
     actor.fill(mapping, SEED);
     let before = actor.stat(object);
 
@@ -33,7 +32,7 @@ fn race(user: User, call: SystemCall) {
 
 /// Evicts everything there is, and leaves the pool empty.
 fn evict(station: &Station, actor: &mut Actor) {
-    let (object, mapping) = actor.allocate_and_map(2 * OBJECT);
+    let (object, mapping) = actor.allocate_and_map(8 * small());
     actor.fill(mapping, SEED);
     actor.must(&Order::DropMapping { mapping });
     actor.must(&Order::DropObject { object });
@@ -46,12 +45,12 @@ fn evict(station: &Station, actor: &mut Actor) {
 /// keeps a pinned frame when it is punched, so what lands there later would be lost.
 fn in_peace(user: User, call: SystemCall) {
     // Each page is to be brought in by the call that needs it, not by its neighbour's.
-    let station = Station::embedded_with(&PROGRAMS, Pool::kib(4 * SMALL_KIB), |config| {
+    let station = Station::embedded_with(&PROGRAMS, Pool::scaled_kib(4 * SMALL_KIB), |config| {
         bo_manager::Config { fault_around: ByteCount::ZERO, ..config }
     });
     let mut actor = station.client(user);
     for turn in 0..TURNS {
-        let (object, mapping) = actor.allocate_and_map(SMALL);
+        let (object, mapping) = actor.allocate_and_map(small());
         let (file, rounds) = (station.path("file"), ROUNDS / TURNS);
         let seed = SEED + turn;
         actor.fill(mapping, seed);
@@ -63,7 +62,7 @@ fn in_peace(user: User, call: SystemCall) {
         assert_eq!(answer, Answer::Rounds(Rounds { rounds, ..Rounds::default() }));
         let after = actor.stat(object);
         assert_eq!(after.evictions, before.evictions, "this was to be in peace");
-        assert_eq!((after.refaults - before.refaults) * PAGE, SMALL);
+        assert_eq!((after.refaults - before.refaults) * station.page_bytes(), small());
         actor.must(&Order::DropMapping { mapping });
         actor.must(&Order::DropObject { object });
     }

@@ -109,6 +109,13 @@ impl RawClient {
         socket::set_nonblocking(uffd, false)
     }
 
+    /// Ends the connection and lives on: what it keeps is its userfaultfd, without which the kernel
+    /// would not ask anybody for its absent pages.
+    #[must_use]
+    pub fn hang_up(self) -> Option<OwnedFd> {
+        self.attached
+    }
+
     /// Says hello and hears the welcome.
     ///
     /// # Errors

@@ -44,13 +44,14 @@ pub struct Task {
 /// A client process. Killed when dropped.
 #[derive(Debug)]
 pub struct Actor {
+    page_bytes: u64,
     process: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Actor {
-    pub(crate) fn start(program: &Path, user: User) -> Actor {
+    pub(crate) fn start(program: &Path, user: User, page_bytes: u64) -> Actor {
         let mut command = Command::new(program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         match user {
@@ -62,7 +63,7 @@ impl Actor {
         let mut process = command.spawn().expect("tests run as root, and the program is there");
         let orders = process.stdin.take().expect("it was asked for");
         let answers = BufReader::new(process.stdout.take().expect("it was asked for"));
-        Actor { process, orders, answers }
+        Actor { page_bytes, process, orders, answers }
     }
 
     /// Gives an order and does not wait. Each order must be followed by one [`Actor::answer`].
@@ -132,10 +133,10 @@ impl Actor {
         self.must(&Order::Connect { socket: socket.to_owned(), on_lost });
     }
 
-    /// An object of this many bytes.
+    /// An object of this many bytes, in pages of the size that its station's pool goes by.
     #[track_caller]
     pub fn allocate(&mut self, bytes: u64) -> Slot {
-        self.object(&Order::Allocate { bytes, page_bytes: Some(crate::PAGE) })
+        self.object(&Order::Allocate { bytes, page_bytes: Some(self.page_bytes) })
     }
 
     /// An order that gives an object.

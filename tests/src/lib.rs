@@ -37,6 +37,7 @@
 mod abuse;
 mod actor;
 mod books;
+mod host;
 mod memory;
 mod order;
 mod pattern;
@@ -51,12 +52,13 @@ mod wait;
 pub use abuse::{Abuse, RawClient};
 pub use actor::{Actor, Slot, Task, User};
 pub use books::Books;
+pub use host::Host;
 pub use order::{
     Answer, Census, Checked, Ended, Lost, Order, Peeked, Refused, Rounds, SystemCall, Tally,
 };
 pub use pattern::page as pattern_page;
 pub use play::Player;
-pub use station::{Pool, Programs, Station};
+pub use station::{Pool, Programs, Station, backing, scale};
 pub use wait::{DEADLINE, until};
 
 /// The kernel's page size, which is also that of the objects here unless a story says otherwise.

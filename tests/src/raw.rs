@@ -8,7 +8,7 @@ mod process;
 mod uring;
 
 use std::ffi::c_void;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use bo_client::Mapping;
@@ -36,6 +36,22 @@ pub fn with_page<R>(mapping: &Mapping, index: u64, work: impl FnOnce(&[u8]) -> R
     // SAFETY: a page of the mapping, which is borrowed and open for reading; by the story's word
     // nobody writes to it.
     work(unsafe { std::slice::from_raw_parts(start, PAGE_LEN) })
+}
+
+/// Whether the kernel can read a byte at an address on our behalf. It says no where a load would
+/// raise SIGBUS, and waits where a load would.
+///
+/// # Panics
+///
+/// If the host is out of descriptors.
+#[must_use]
+pub fn can_be_read(address: u64) -> bool {
+    let (_reader, writer) = rustix::pipe::pipe().expect("descriptors");
+    let start = ptr::with_exposed_provenance(usize::try_from(address).expect("a 64-bit target"));
+    // SAFETY: the kernel checks the address itself, which is what is asked; nobody looks at the
+    // byte.
+    let written = unsafe { libc::write(writer.as_raw_fd(), start, 1) };
+    written == 1
 }
 
 /// The same, to write to.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bo_manager::{Config, Daemon};
+use bo_manager::{Backing, Config, Daemon};
 use bo_units::ByteCount;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde_json::Value;
@@ -38,13 +38,50 @@ pub struct Pool {
     pub vram: ByteCount,
     /// RAM for evicted pages.
     pub ram: ByteCount,
+    /// The page size of [`Actor::allocate`], in bytes.
+    pub page_bytes: u64,
+    /// What pages of 2 MiB are made of.
+    pub backing: Backing,
+}
+
+/// What pages of 2 MiB are made of in stories that do not care: `BO_TEST_BACKING`, which is pages
+/// unless it is set to thp or huge. The host must have what is asked for.
+#[must_use]
+pub fn backing() -> Backing {
+    match std::env::var("BO_TEST_BACKING").as_deref() {
+        Ok("thp") => Backing::Thp,
+        Ok("huge") => Backing::Huge,
+        Ok("pages") | Err(_) => Backing::Pages,
+        Ok(other) => panic!("BO_TEST_BACKING is pages, thp or huge, not {other}"),
+    }
+}
+
+/// By how much stories that do not care are larger than with pages of 4 KiB: 128 if they have pages
+/// of 2 MiB, else 1. A pool then has sixteen pages instead of 64.
+#[must_use]
+pub fn scale() -> u64 {
+    match backing() {
+        Backing::Auto | Backing::Pages => 1,
+        Backing::Thp | Backing::Huge => 128,
+    }
 }
 
 impl Pool {
     /// A pool of this many KiB, and RAM without end for the purposes of a test.
     #[must_use]
     pub fn kib(vram: u64) -> Pool {
-        Pool { vram: ByteCount::kib(vram), ram: ByteCount::mib(64) }
+        let (vram, ram) = (ByteCount::kib(vram), ByteCount::mib(64));
+        Pool { vram, ram, page_bytes: crate::PAGE, backing: Backing::Auto }
+    }
+
+    /// The same times [`scale`], with pages of 2 MiB if that is more than one.
+    #[must_use]
+    pub fn scaled_kib(vram: u64) -> Pool {
+        if scale() == 1 {
+            return Pool::kib(vram);
+        }
+        let (vram, ram) = (ByteCount::kib(vram * scale()), ByteCount::gib(1));
+        Pool { vram, ram, page_bytes: 2 << 20, backing: backing() }
     }
 }
 
@@ -52,6 +89,7 @@ impl Pool {
 #[derive(Debug)]
 pub struct Station {
     service: Service,
+    pool: Pool,
     socket: PathBuf,
     http: SocketAddr,
     actor: PathBuf,
@@ -85,22 +123,32 @@ impl Station {
         let (place, socket, actor) = settle(programs);
         let config = Config {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            backing: pool.backing,
             ..Config::new(pool.vram, pool.ram, socket.clone())
         };
         let daemon = Daemon::start(change(config)).expect("this host can run a daemon");
         let http = daemon.http_address().expect("it was asked for");
-        Station { service: Service::Embedded(daemon), socket, http, actor, place }
+        Station { service: Service::Embedded(daemon), pool, socket, http, actor, place }
     }
 
     /// The real binary in a process of its own.
     #[must_use]
     #[track_caller]
     pub fn process(programs: &Programs, pool: Pool) -> Station {
+        Station::process_with(programs, pool, &[])
+    }
+
+    /// The same, with more on its command line.
+    #[must_use]
+    #[track_caller]
+    pub fn process_with(programs: &Programs, pool: Pool, more: &[&str]) -> Station {
         let (place, socket, actor) = settle(programs);
         let mut daemon = Command::new(programs.daemon)
             .args(["serve", "--http=127.0.0.1:0", "--log-format=json"])
             .arg(format!("--vram={}B", pool.vram.get()))
             .arg(format!("--ram={}B", pool.ram.get()))
+            .arg(format!("--backing={}", name_of(pool.backing)))
+            .args(more)
             .arg("--socket")
             .arg(&socket)
             .stderr(Stdio::piped())
@@ -121,13 +169,13 @@ impl Station {
                 keep.lock().expect("nobody panics with it").push(line);
             });
         });
-        Station { service: Service::Process { daemon, log }, socket, http, actor, place }
+        Station { service: Service::Process { daemon, log }, pool, socket, http, actor, place }
     }
 
     /// A new client process, not yet connected.
     #[must_use]
     pub fn actor(&self, user: User) -> Actor {
-        Actor::start(&self.actor, user)
+        Actor::start(&self.actor, user, self.pool.page_bytes)
     }
 
     /// A new client process, connected.
@@ -144,6 +192,18 @@ impl Station {
         let mut actor = self.actor(user);
         actor.connect(&self.socket, on_lost);
         actor
+    }
+
+    /// The size of the VRAM pool in bytes.
+    #[must_use]
+    pub fn vram(&self) -> u64 {
+        self.pool.vram.get()
+    }
+
+    /// The page size of [`Actor::allocate`], in bytes.
+    #[must_use]
+    pub fn page_bytes(&self) -> u64 {
+        self.pool.page_bytes
     }
 
     /// Where clients connect.
@@ -299,6 +359,15 @@ fn settle(programs: &Programs) -> (TempDir, PathBuf, PathBuf) {
     }
     let socket = place.path().join("socket");
     (place, socket, actor)
+}
+
+fn name_of(backing: Backing) -> &'static str {
+    match backing {
+        Backing::Auto => "auto",
+        Backing::Pages => "pages",
+        Backing::Thp => "thp",
+        Backing::Huge => "huge",
+    }
 }
 
 /// The address of HTTP out of the line that says that the daemon serves.

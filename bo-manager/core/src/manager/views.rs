@@ -1,11 +1,11 @@
 //! What others may see: numbers and lists, never a table.
 
-use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageRange};
+use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageIndex, PageRange};
 
 use crate::entities::{ClientView, HoldSums, MappingView, ObjectView};
 use crate::limits::{LIST_STEP_HOLDS, LIST_STEP_SLOTS};
 use crate::manager::Manager;
-use crate::page::{Page, Residency};
+use crate::page::{Page, PageTable, Residency};
 use crate::refusal::Refusal;
 use crate::stats::{Gauges, Stats};
 
@@ -161,16 +161,22 @@ impl Manager {
     #[must_use]
     pub fn absent_runs(&self, mapping: MappingId) -> Vec<PageRange> {
         let Some(entry) = self.mappings.get(mapping) else { return Vec::new() };
-        let pages = &self.object(entry.object).pages;
-        let mut runs = Vec::new();
-        let mut next = entry.range.first();
-        let present = pages.touched(entry.range).filter(|(_, page)| is_present(page));
-        for (index, _) in present {
-            runs.extend(PageRange::between(next, index).filter(|run| !run.is_empty()));
-            next = index + PageCount::ONE;
-        }
-        runs.extend(PageRange::between(next, entry.range.end()).filter(|run| !run.is_empty()));
-        runs
+        runs_without(&self.object(entry.object).pages, entry.range, is_present)
+    }
+
+    /// The runs of an object's pages that have no frame and are not being given one, in order, and
+    /// how many of its pages are present. Empty if there is no such object.
+    ///
+    /// As long as the caller keeps the manager from deciding anything, none of these is filled:
+    /// what is in the file there belongs to nobody.
+    #[must_use]
+    pub fn frameless_runs(&self, object: ObjectId) -> (Vec<PageRange>, PageCount) {
+        let Some(entry) = self.objects.get(object) else { return (Vec::new(), PageCount::ZERO) };
+        let all = PageRange::checked_new(PageIndex::new(0), entry.pages.pages());
+        let all = all.expect("a page table starts at zero and ends below 2^32");
+        let runs = runs_without(&entry.pages, all, |page| page.frame().is_some());
+        let present = entry.pages.touched(all).filter(|(_, page)| is_present(page)).count();
+        (runs, PageCount::new(u32::try_from(present).expect("an object has at most 2^28 pages")))
     }
 
     /// One mapping.
@@ -195,6 +201,22 @@ impl Manager {
 fn step(slot: u32, slots: u32) -> (std::ops::Range<u32>, Option<u32>) {
     let end = slot.saturating_add(LIST_STEP_SLOTS).min(slots);
     (slot..end, (end < slots).then_some(end))
+}
+
+/// The runs of `range` of which no page is as wished, in order.
+fn runs_without(
+    pages: &PageTable,
+    range: PageRange,
+    wish: impl Fn(&Page) -> bool,
+) -> Vec<PageRange> {
+    let mut runs = Vec::new();
+    let mut next = range.first();
+    for (index, _) in pages.touched(range).filter(|(_, page)| wish(page)) {
+        runs.extend(PageRange::between(next, index).filter(|run| !run.is_empty()));
+        next = index + PageCount::ONE;
+    }
+    runs.extend(PageRange::between(next, range.end()).filter(|run| !run.is_empty()));
+    runs
 }
 
 /// True if the page can be used without a fill.

@@ -7,4 +7,5 @@ mod faults;
 mod hints;
 mod moves;
 mod rights;
+mod sizes;
 mod steps;
