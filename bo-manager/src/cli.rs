@@ -55,13 +55,9 @@ pub struct Serve {
     #[arg(long, env = "BO_PAGE_SIZE", value_name = "SIZE")]
     page_size: Option<PageSize>,
 
-    /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
-    #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
-    fault_threads: Option<usize>,
-
-    /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
-    #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
-    fault_around: ByteCount,
+    /// How the daemon goes about it.
+    #[command(flatten)]
+    tuning: Tuning,
 
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
@@ -70,6 +66,28 @@ pub struct Serve {
     /// How log lines look. What is logged: RUST_LOG, such as RUST_LOG=bo_manager=debug.
     #[arg(long, env = "BO_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+}
+
+/// Flags that change how the daemon does its work, and not what it offers to whom. Whoever embeds
+/// a daemon can flatten them into a command line of its own, as the bench does.
+#[derive(Debug, Clone, Args)]
+pub struct Tuning {
+    /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
+    #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
+    pub fault_threads: Option<usize>,
+
+    /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
+    #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
+    pub fault_around: ByteCount,
+}
+
+impl Tuning {
+    /// The same configuration with these flags in force.
+    #[must_use]
+    pub fn apply(&self, config: Config) -> Config {
+        let Self { fault_threads, fault_around } = self.clone();
+        Config { fault_threads, fault_around, ..config }
+    }
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -84,18 +102,16 @@ impl Serve {
     /// The configuration that these flags mean.
     fn config(&self) -> Config {
         let socket = self.socket.clone().unwrap_or_else(default_socket_path);
-        Config {
+        self.tuning.apply(Config {
             socket_mode: self.socket_mode,
             http: Some(self.http),
             page_size: self.page_size,
-            fault_threads: self.fault_threads,
-            fault_around: self.fault_around,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
             },
             ..Config::new(self.vram, self.ram, socket)
-        }
+        })
     }
 }
 
@@ -194,6 +210,13 @@ mod tests {
     fn decimal_units_are_refused_with_a_hint() {
         let error = parse("--vram 64MB").expect_err("MB is ambiguous").to_string();
         assert!(error.contains("MiB"), "{error}");
+    }
+
+    #[test]
+    fn tuning_reaches_the_configuration() {
+        let config = parse("--fault-threads 3 --fault-around 0B").expect("valid flags");
+        assert_eq!(config.fault_threads, Some(3));
+        assert_eq!(config.fault_around, ByteCount::new(0));
     }
 
     #[test]
