@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bo_manager::cli::Tuning;
 use bo_manager::{Config, Daemon, UserModeOnly};
 use bo_units::ByteCount;
 use tempfile::TempDir;
@@ -27,11 +28,16 @@ pub(crate) enum Service {
 
 impl Service {
     /// Starts a daemon with a socket in a new directory and HTTP on a free port of this host.
+    /// Without tuning it has the usual settings, whatever the environment says.
     ///
     /// # Errors
     ///
     /// When the daemon cannot serve on this machine; it says why and what to do.
-    pub(crate) fn start(vram: ByteCount, ram: ByteCount) -> Result<Service> {
+    pub(crate) fn start(
+        vram: ByteCount,
+        ram: ByteCount,
+        tuning: Option<&Tuning>,
+    ) -> Result<Service> {
         let folder = tempfile::Builder::new()
             .prefix("bo-bench-")
             .tempdir()
@@ -43,6 +49,10 @@ impl Service {
             // Our clients use plain loads and stores, which work in that mode as well.
             user_mode_only: UserModeOnly::Accept,
             ..Config::new(vram, ram, folder.path().join("bo-manager.sock"))
+        };
+        let config = match tuning {
+            Some(tuning) => tuning.apply(config),
+            None => config,
         };
         let daemon = Daemon::start(config).context("cannot start a daemon")?;
         let http = daemon.http_address().context("the daemon was told to serve HTTP")?;

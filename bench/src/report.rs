@@ -1,8 +1,11 @@
 //! The figures of a run: which rules they break, what their ratios are, and two ways to read them.
 
-mod ratios;
+pub(crate) mod ratios;
 mod rules;
-mod table;
+mod rush;
+pub(crate) mod table;
+
+pub(crate) use crate::report::rush::Rush;
 
 use std::fs;
 use std::path::Path;
@@ -25,6 +28,7 @@ use crate::status::{Change, Status};
 pub(crate) struct Figures {
     pub(crate) hit: HitFigures,
     pub(crate) sweep: SweepFigures,
+    pub(crate) rush: Option<Rush>,
     /// The same data and pattern with one client, if that was asked for.
     pub(crate) one_client: Option<Scene>,
     pub(crate) scene: Scene,
@@ -75,6 +79,8 @@ pub(crate) struct Report {
     /// In force in the pattern phase.
     pub(crate) page_bytes: u64,
     pub(crate) fault_counts: FaultCounts,
+    /// Many threads on one page, if that was asked for.
+    pub(crate) rush: Option<Rush>,
     pub(crate) one_client: Option<OneClient>,
     pub(crate) ratios: Ratios,
     /// Sentences; a run is clean when there are none.
@@ -118,7 +124,7 @@ impl Report {
         let (vram_capacity, vram_peak) = (vram.capacity_bytes, vram.peak_bytes);
         let broken_rules = rules::broken(settings, &figures, vram);
         let ratios = Ratios::new(calibration, &figures);
-        let Figures { hit, sweep, one_client, scene, change, after: _, lacks } = figures;
+        let Figures { hit, sweep, rush, one_client, scene, change, after: _, lacks } = figures;
         let fault_counts = scene.fault_counts();
         let throughput_ops_per_s = scene.throughput();
         let compared = one_client.as_ref().map(OneClient::new);
@@ -126,6 +132,10 @@ impl Report {
         let mut bytes_verified = sweep.bytes;
         let (write_sweep_gbps, read_sweep_gbps) = (sweep.write_gbps(), sweep.read_gbps());
         mismatches.add(sweep.mismatches);
+        if let Some(rush) = &rush {
+            bytes_verified += rush.bytes_verified;
+            mismatches.add(rush.mismatches.clone());
+        }
         let (op_us, fault_us) = (scene.storm.op.percentiles(), scene.storm.fault.percentiles());
         let (ops, writes, seconds) = (scene.storm.ops, scene.storm.writes, scene.storm.seconds);
         let page_bytes = scene.page_bytes;
@@ -158,6 +168,7 @@ impl Report {
             seconds,
             page_bytes,
             fault_counts,
+            rush,
             one_client: compared,
             ratios,
             broken_rules,
@@ -197,7 +208,7 @@ impl Report {
 }
 
 impl Scene {
-    fn throughput(&self) -> f64 {
+    pub(crate) fn throughput(&self) -> f64 {
         if 0.0 < self.storm.seconds { self.storm.ops as f64 / self.storm.seconds } else { 0.0 }
     }
 
