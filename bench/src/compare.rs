@@ -126,9 +126,7 @@ impl Comparison {
         } else {
             format!("NOT RIGHT: {} wrong bytes\n{}", self.mismatches, self.broken_rules.join("\n"))
         };
-        format!(
-            "A: {}\nB: {}\n{} round(s); medians, and the ratio of each round\n\n{table}\n\n{verdict}",
-            self.a, self.b, self.rounds
-        )
+        let head = format!("A: {}\nB: {}\n{} round(s) of each", self.a, self.b, self.rounds);
+        format!("{head}; medians, and the ratios of the rounds\n\n{table}\n\n{verdict}")
     }
 }

@@ -92,6 +92,8 @@ pub(crate) enum Answer {
 pub(crate) struct HitFigures {
     pub(crate) object_ns: f64,
     pub(crate) plain_ns: f64,
+    /// Faults of the loop on the object, none if it stayed.
+    pub(crate) object_faults: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

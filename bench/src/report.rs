@@ -128,22 +128,12 @@ impl Report {
         let fault_counts = scene.fault_counts();
         let throughput_ops_per_s = scene.throughput();
         let compared = one_client.as_ref().map(OneClient::new);
-        let mut mismatches = Mismatches::default();
-        let mut bytes_verified = sweep.bytes;
         let (write_sweep_gbps, read_sweep_gbps) = (sweep.write_gbps(), sweep.read_gbps());
-        mismatches.add(sweep.mismatches);
-        if let Some(rush) = &rush {
-            bytes_verified += rush.bytes_verified;
-            mismatches.add(rush.mismatches.clone());
-        }
         let (op_us, fault_us) = (scene.storm.op.percentiles(), scene.storm.fault.percentiles());
         let (ops, writes, seconds) = (scene.storm.ops, scene.storm.writes, scene.storm.seconds);
         let page_bytes = scene.page_bytes;
-        for scene in one_client.into_iter().chain([scene]) {
-            bytes_verified += scene.verify.bytes;
-            mismatches.add(scene.storm.mismatches);
-            mismatches.add(scene.verify.mismatches);
-        }
+        let scenes = one_client.into_iter().chain([scene]);
+        let (bytes_verified, mismatches) = checked(sweep, rush.as_ref(), scenes);
         Ok(Report {
             calibration: *calibration,
             faults: fault_counts.client,
@@ -205,6 +195,26 @@ impl Report {
             None => say(&table::render(self)),
         }
     }
+}
+
+/// Bytes that were compared, and those that were wrong, in all phases.
+fn checked(
+    sweep: SweepFigures,
+    rush: Option<&Rush>,
+    scenes: impl Iterator<Item = Scene>,
+) -> (u64, Mismatches) {
+    let mut mismatches = sweep.mismatches;
+    let mut bytes = sweep.bytes;
+    if let Some(rush) = rush {
+        bytes += rush.bytes_verified;
+        mismatches.add(rush.mismatches.clone());
+    }
+    for scene in scenes {
+        bytes += scene.verify.bytes;
+        mismatches.add(scene.storm.mismatches);
+        mismatches.add(scene.verify.mismatches);
+    }
+    (bytes, mismatches)
 }
 
 impl Scene {

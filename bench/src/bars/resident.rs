@@ -28,7 +28,7 @@ pub(super) fn hit(suite: &mut Suite) -> Result<Vec<Reached>> {
     let mut neighbour = phases::hire(&service, &settings)?;
     let (mut objects, mut plain) = (Vec::new(), Vec::new());
     let (mut busy_objects, mut busy_plain) = (Vec::new(), Vec::new());
-    let mut evictions = 0;
+    let (mut evictions, mut faults) = (0, 0);
     for _ in 0..suite.choose(7, 1) {
         let quiet = phases::hit(&mut crew, suite.quick)?;
         objects.push(quiet.object_ns);
@@ -42,6 +42,7 @@ pub(super) fn hit(suite: &mut Suite) -> Result<Vec<Reached>> {
         let Answer::Thrashed(figures) = answer else { return out_of_turn(&answer) };
         suite.count(figures.cells * 8, &figures.mismatches);
         evictions += service.status()?.since(&before).counters.evictions;
+        faults += busy.object_faults;
         busy_objects.push(busy.object_ns);
         busy_plain.push(busy.plain_ns);
     }
@@ -58,6 +59,7 @@ pub(super) fn hit(suite: &mut Suite) -> Result<Vec<Reached>> {
             ("object_ns", median(&busy_objects)),
             ("memfd_ns", median(&busy_plain)),
             ("pages_evicted", Some(evictions as f64)),
+            ("faults_of_the_loop", Some(faults as f64)),
         ]),
     ])
 }

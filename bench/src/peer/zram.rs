@@ -59,7 +59,7 @@ impl Zram {
             if self.node.exists() {
                 return Ok(());
             }
-            // A /dev that the kernel or udev keeps has it in a moment; one that nobody keeps, never.
+            // A /dev that the kernel or udev keeps has it in a moment, any other never.
             thread::sleep(PAUSE);
         }
         let text = self.read("dev")?;

@@ -36,6 +36,7 @@ pub(super) fn measure(client: &Client, plan: &Plan, hit: HitPlan) -> Result<HitF
     touch(watched);
     touch(plain);
     let (mut object_ns, mut plain_ns) = (Vec::new(), Vec::new());
+    let faults_before = object.stat()?.faults;
     let (start, time) = (Instant::now(), Duration::from_millis(hit.millis));
     for round in 0..hit.rounds {
         if 0 < round && time <= start.elapsed() {
@@ -53,7 +54,9 @@ pub(super) fn measure(client: &Client, plan: &Plan, hit: HitPlan) -> Result<HitF
         }
     }
     let none = "the hit loop ran no round";
+    let object_faults = object.stat()?.faults - faults_before;
     Ok(HitFigures {
+        object_faults,
         object_ns: sizes::median(&mut object_ns).context(none)?,
         plain_ns: sizes::median(&mut plain_ns).context(none)?,
     })
