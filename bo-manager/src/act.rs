@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use bo_core::{Action, Copied, Install, InstallEnd, Outcome, Protection, Slot, Source};
+use bo_core::{
+    Action, Attached, Copied, Guard, Install, InstallEnd, Outcome, Protection, Slot, Source,
+};
 use bo_sys::range::AddressRange;
-use bo_sys::uffd::{self, PoisonOutcome, ProtectOutcome};
+use bo_sys::uffd::{self, PoisonOutcome, ProtectOutcome, Uffd};
 use bo_units::{MappingId, ObjectId, PageRange};
 use smallvec::SmallVec;
 
@@ -32,13 +34,13 @@ impl Shell {
             }
             Action::Wake { mapping, range } => {
                 self.with_range(mapping, range, |entry, addresses| {
-                    self.note_failure("wake", entry.uffd.wake(addresses));
+                    self.note_failure("wake", entry.wake(addresses));
                 });
                 None
             }
             Action::Poison { mapping, range } => {
                 self.with_range(mapping, range, |entry, addresses| {
-                    self.poison(&entry.uffd, addresses);
+                    self.poison(entry, addresses);
                 });
                 None
             }
@@ -60,6 +62,7 @@ impl Shell {
                 self.destroy(object);
                 Some(Outcome::Destroyed)
             }
+            Action::Yield => Some(Outcome::Yielded),
         }
     }
 
@@ -117,9 +120,9 @@ impl Shell {
                 run.iter().filter_map(|source| stored(*source)).collect();
             let bytes = run.len() as u64 * page_bytes;
             if slots.is_empty() {
-                object.file.populate_zero(offset, bytes)?;
+                self.put_zeros(object, offset, bytes)?;
             } else {
-                self.store.copy_in(&object.file, offset, &slots)?;
+                self.put_stored(object, offset, &slots)?;
             }
             offset += bytes;
         }
@@ -132,47 +135,54 @@ impl Shell {
             Protection::Writable => uffd::Protection::Writable,
             Protection::WriteProtected => uffd::Protection::WriteProtected,
         };
-        let outcome = timed(&self.timings.install, || entry.uffd.install(addresses, protection));
-        match outcome.end {
-            uffd::InstallEnd::Complete => InstallEnd::Complete,
-            uffd::InstallEnd::Absent => InstallEnd::Absent,
-            uffd::InstallEnd::NotMapped => InstallEnd::NotMapped,
-            uffd::InstallEnd::Gone | uffd::InstallEnd::Changing => InstallEnd::Gone,
-            uffd::InstallEnd::Failed(error) => {
-                self.host_failed("install pages", &error);
-                InstallEnd::Gone
+        let mut end = InstallEnd::Complete;
+        timed(&self.timings.install, || {
+            for (uffd, part) in entry.parts(addresses) {
+                match uffd.install(part, protection).end {
+                    uffd::InstallEnd::Complete => {}
+                    uffd::InstallEnd::Absent => end = InstallEnd::Absent,
+                    uffd::InstallEnd::NotMapped => end = InstallEnd::NotMapped,
+                    uffd::InstallEnd::Gone | uffd::InstallEnd::Changing => end = InstallEnd::Gone,
+                    uffd::InstallEnd::Failed(error) => {
+                        self.host_failed("install pages", &error);
+                        end = InstallEnd::Gone;
+                    }
+                }
             }
-        }
+        });
+        end
     }
 
     fn unprotect(&self, mapping: MappingId, range: PageRange) {
         self.with_range(mapping, range, |entry, addresses| {
-            let outcome = timed(&self.timings.install, || entry.uffd.unprotect(addresses));
-            match outcome {
-                ProtectOutcome::Done | ProtectOutcome::Gone => {}
-                ProtectOutcome::NotMapped | ProtectOutcome::Changing => {
-                    self.note_failure("wake", entry.uffd.wake(addresses));
+            timed(&self.timings.install, || {
+                for (uffd, part) in entry.parts(addresses) {
+                    self.unprotect_part(uffd, part);
                 }
-                ProtectOutcome::NoMemory => {
-                    self.host_failed("unprotect pages", &io::ErrorKind::OutOfMemory.into());
-                    self.note_failure("wake", entry.uffd.wake(addresses));
-                }
-                ProtectOutcome::Failed(error) => {
-                    self.host_failed("unprotect pages", &error);
-                    self.note_failure("wake", entry.uffd.wake(addresses));
-                }
-            }
+            });
         });
+    }
+
+    fn unprotect_part(&self, uffd: &Uffd, addresses: AddressRange) {
+        match uffd.unprotect(addresses) {
+            ProtectOutcome::Done | ProtectOutcome::Gone => return,
+            ProtectOutcome::NotMapped | ProtectOutcome::Changing => {}
+            ProtectOutcome::NoMemory => {
+                self.host_failed("unprotect pages", &io::ErrorKind::OutOfMemory.into());
+            }
+            ProtectOutcome::Failed(error) => self.host_failed("unprotect pages", &error),
+        }
+        self.note_failure("wake", uffd.wake(addresses));
     }
 
     fn patch(&self, id: ObjectId, mapping: MappingId, range: PageRange) -> InstallEnd {
         if let Some(object) = self.object(id) {
             let (offset, len) = object.bytes(range);
-            if let Err(error) = object.file.populate_zero(offset, len) {
+            if let Err(error) = self.put_zeros(&object, offset, len) {
                 // Without a frame the thread would come back for ever.
                 self.host_failed("patch a hole", &error);
                 self.with_range(mapping, range, |entry, addresses| {
-                    self.poison(&entry.uffd, addresses);
+                    self.poison(entry, addresses);
                 });
                 return InstallEnd::Complete;
             }
@@ -224,7 +234,11 @@ impl Shell {
         let Some(entry) = view else { return true };
         let Some(shown) = range.intersect(entry.pages) else { return true };
         let Some(addresses) = entry.addresses(shown) else { return true };
-        match entry.uffd.protect(addresses) {
+        entry.parts(addresses).all(|(uffd, part)| self.protect_part(uffd, part))
+    }
+
+    fn protect_part(&self, uffd: &Uffd, addresses: AddressRange) -> bool {
+        match uffd.protect(addresses) {
             ProtectOutcome::Done | ProtectOutcome::NotMapped | ProtectOutcome::Gone => true,
             ProtectOutcome::Changing => false,
             ProtectOutcome::NoMemory => {
@@ -238,9 +252,18 @@ impl Shell {
         }
     }
 
-    /// Protects pages of a mapping that is being made.
-    pub(crate) fn guard(&self, mapping: MappingId, runs: &[PageRange]) -> bool {
-        runs.iter().all(|run| self.protect(mapping, *run))
+    /// Protects pages of a mapping that is being made: those that are known, and then those that
+    /// the core finds in one step after another.
+    pub(crate) fn guard(&self, attached: Attached) -> bool {
+        let Attached { mapping, guard, rest } = attached;
+        let mut guard = Guard { runs: guard, rest };
+        loop {
+            if !guard.runs.iter().all(|run| self.protect(mapping, *run)) {
+                return false;
+            }
+            let Some(rest) = guard.rest else { return true };
+            guard = self.decide_in_turn(|core, _| core.guard_more(mapping, rest));
+        }
     }
 
     fn punch(&self, id: ObjectId, runs: &[PageRange]) -> bool {
@@ -270,7 +293,7 @@ impl Shell {
         let Some(session) = self.session(entry.client) else { return };
         session.ranges.write().remove(&entry.range.start());
         // Whoever waits in it finds out now that it is gone.
-        self.note_failure("wake", entry.uffd.wake(entry.range));
+        self.note_failure("wake", entry.wake(entry.range));
         if let Some(waiting) = session.detaching.lock().remove(&mapping) {
             // Nobody listens if the connection broke meanwhile.
             let _ = waiting.send(());
@@ -312,9 +335,25 @@ impl Shell {
         }
     }
 
-    /// Gives SIGBUS to whoever touches these addresses.
-    pub(crate) fn poison(&self, uffd: &uffd::Uffd, addresses: AddressRange) {
-        match uffd.poison(addresses) {
+    /// Gives SIGBUS to whoever touches these addresses of a mapping.
+    pub(crate) fn poison(&self, entry: &MappingEntry, addresses: AddressRange) {
+        for (uffd, part) in entry.parts(addresses) {
+            self.poison_part(uffd, part);
+        }
+    }
+
+    /// Gives SIGBUS to whoever touches these addresses, which one userfaultfd watches.
+    pub(crate) fn poison_part(&self, uffd: &Uffd, addresses: AddressRange) {
+        self.after_poison(uffd, addresses, uffd.poison(addresses));
+    }
+
+    pub(crate) fn after_poison(
+        &self,
+        uffd: &Uffd,
+        addresses: AddressRange,
+        outcome: PoisonOutcome,
+    ) {
+        match outcome {
             PoisonOutcome::Poisoned | PoisonOutcome::Gone => {}
             // Something is there by now: let the thread look again.
             PoisonOutcome::Present | PoisonOutcome::NotMapped | PoisonOutcome::Changing => {

@@ -3,14 +3,18 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use bo_units::{ByteCount, PageSize};
+use bo_core::LinkConfig;
+use bo_units::{ByteCount, ByteRate, PageSize, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::cpus::CpuList;
 use crate::daemon::Daemon;
+use crate::limits::UFFD_SHARDS_USUAL;
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
 #[derive(Debug, Parser)]
@@ -59,6 +63,10 @@ pub struct Serve {
     #[command(flatten)]
     tuning: Tuning,
 
+    /// Objects alive at one time; each takes the daemon one descriptor of its hard limit.
+    #[arg(long, env = "BO_MAX_OBJECTS", default_value = "250000", value_name = "N")]
+    max_objects: u32,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -72,9 +80,55 @@ pub struct Serve {
 /// a daemon can flatten them into a command line of its own, as the bench does.
 #[derive(Debug, Clone, Args)]
 pub struct Tuning {
+    /// What pages of 2 MiB are made of; smaller ones are ordinary shared memory in any case.
+    #[arg(long, env = "BO_BACKING", value_enum, default_value_t)]
+    pub backing: Backing,
+
+    /// Take the huge pages that are missing for --vram out of the host's memory, as root, and give
+    /// them back at the end.
+    #[arg(long, env = "BO_RESERVE")]
+    pub reserve: bool,
+
     /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
     #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
     pub fault_threads: Option<usize>,
+
+    /// CPUs that fault readers are pinned to, one thread each, such as 0-3,8 [default: the allowed
+    /// ones, if there are no more threads than CPUs].
+    #[arg(long, env = "BO_FAULT_CPUS", value_name = "LIST")]
+    pub fault_cpus: Option<CpuList>,
+
+    /// Fault readers poll for up to this long before they sleep, while faults come fast; 0s: never.
+    #[arg(long, env = "BO_BUSY_POLL", default_value = "0s", value_name = "TIME",
+          value_parser = parse_duration)]
+    pub busy_poll: Duration,
+
+    /// Fault readers that may poll at the same time.
+    #[arg(long, env = "BO_BUSY_POLL_THREADS", default_value_t = 1, value_name = "N")]
+    pub busy_poll_threads: usize,
+
+    /// Userfaultfds of each client, 1 to 16: more keep threads that fault at once off one queue.
+    #[arg(long, env = "BO_UFFD_SHARDS", default_value_t = UFFD_SHARDS_USUAL, value_name = "N")]
+    pub uffd_shards: usize,
+
+    /// Let moves between pool and store take as long as over a link with this bandwidth each way,
+    /// 1MiB/s to 1TiB/s, such as 16GiB/s [default: no link].
+    #[arg(long, env = "BO_LINK_BANDWIDTH", value_name = "SIZE/s")]
+    pub link_bandwidth: Option<ByteRate>,
+
+    /// The link's latency: what each transfer takes besides, 0s to 1s, such as 2us [default: 0s].
+    #[arg(
+        long,
+        env = "BO_LINK_LATENCY",
+        value_name = "DURATION",
+        requires = "link_bandwidth",
+        value_parser = parse_duration
+    )]
+    pub link_latency: Option<Duration>,
+
+    /// Copy queues of the link, which share its bandwidth, 1 to 16 each way [default: 1].
+    #[arg(long, env = "BO_LINK_QUEUES", value_name = "N", requires = "link_bandwidth")]
+    pub link_queues: Option<u32>,
 
     /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
@@ -85,8 +139,37 @@ impl Tuning {
     /// The same configuration with these flags in force.
     #[must_use]
     pub fn apply(&self, config: Config) -> Config {
-        let Self { fault_threads, fault_around } = self.clone();
-        Config { fault_threads, fault_around, ..config }
+        let Self {
+            backing,
+            reserve,
+            fault_threads,
+            fault_cpus,
+            busy_poll,
+            busy_poll_threads,
+            uffd_shards,
+            fault_around,
+            link_bandwidth: _,
+            link_latency: _,
+            link_queues: _,
+        } = self.clone();
+        Config {
+            backing,
+            reserve,
+            fault_threads,
+            fault_cpus,
+            busy_poll,
+            busy_poll_threads,
+            uffd_shards,
+            fault_around,
+            link: self.link(),
+            ..config
+        }
+    }
+
+    fn link(&self) -> Option<LinkConfig> {
+        let latency = self.link_latency.unwrap_or(Duration::ZERO);
+        let queues = self.link_queues.unwrap_or(1);
+        self.link_bandwidth.map(|bandwidth| LinkConfig { bandwidth, latency, queues })
     }
 }
 
@@ -106,6 +189,7 @@ impl Serve {
             socket_mode: self.socket_mode,
             http: Some(self.http),
             page_size: self.page_size,
+            max_objects: self.max_objects,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -140,13 +224,19 @@ fn run_serve(serve: &Serve) -> anyhow::Result<()> {
 fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
+    let (backing, backing_reason) = daemon.backing();
+    let link = serve.tuning.link().map_or("off".to_owned(), |link| link.to_string());
     tracing::info!(
         vram = %serve.vram,
         ram = %serve.ram,
         socket = %daemon.socket_path().display(),
         %http,
         %page_size,
+        backing,
+        backing_reason,
+        %link,
         fault_threads = daemon.fault_threads(),
+        max_objects = daemon.max_objects(),
         "serving"
     );
     for lack in daemon.lacks() {
@@ -224,6 +314,38 @@ mod tests {
         assert_eq!(parse("--socket-mode 660").expect("valid flags").socket_mode, 0o660);
         assert!(parse("--socket-mode 999").is_err());
         assert!(parse("--socket-mode 7777").is_err());
+    }
+
+    #[test]
+    fn a_backing_is_one_of_four() {
+        let config = parse("").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Auto, false));
+        let config = parse("--backing huge --reserve").expect("valid flags");
+        assert_eq!((config.backing, config.reserve), (Backing::Huge, true));
+        let error = parse("--backing hugetlb").expect_err("no such kind").to_string();
+        assert!(error.contains("auto, pages, thp, huge"), "{error}");
+    }
+
+    #[test]
+    fn a_link_has_a_bandwidth_and_may_have_more() {
+        let link = |arguments| parse(arguments).expect("valid flags").link;
+        assert_eq!(link(""), None);
+        let all = link("--link-bandwidth 16GiB/s --link-latency 2us --link-queues 3");
+        assert_eq!(all.expect("a link").to_string(), "16 GiB/s and 2us each way, queues: 3");
+        let least = link("--link-bandwidth 1MiB/s");
+        assert_eq!(least.expect("a link").to_string(), "1 MiB/s and 0s each way, queues: 1");
+    }
+
+    #[test]
+    fn a_link_without_bandwidth_or_units_is_refused_with_what_to_give() {
+        let refused = |arguments, advice: &str| {
+            let message = parse(arguments).expect_err("refused").to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        refused("--link-latency 2us", "--link-bandwidth");
+        refused("--link-queues 2", "--link-bandwidth");
+        refused("--link-bandwidth 16GiB", "16GiB/s");
+        refused("--link-bandwidth 16GiB/s --link-latency 2", "give a unit: 2us");
     }
 
     #[test]

@@ -2,10 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::CoreConfig;
-use bo_units::{ByteCount, PageSize};
+use bo_core::{CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig};
+use bo_units::{ByteCount, PageSize, show_duration};
+
+use crate::cpus::CpuList;
+use crate::limits::{
+    BUSY_POLL_MAX, LINK_BANDWIDTH_MAX, LINK_BANDWIDTH_MIN, LINK_LATENCY_MAX, UFFD_SHARDS_MAX,
+    UFFD_SHARDS_USUAL,
+};
+
+/// More objects than any machine can hold files for: a memory file takes the kernel about 2 KiB.
+const OBJECTS_MAX: u32 = 1 << 24;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -15,6 +25,20 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// Which frames pages of 2 MiB are made of. Smaller pages are ordinary shared memory in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Backing {
+    /// The best that the host has: huge, else thp, else pages.
+    #[default]
+    Auto,
+    /// Ordinary shared memory.
+    Pages,
+    /// Huge folios of shared memory, on a host whose shmem_enabled is always or within_size.
+    Thp,
+    /// The host's pool of huge pages (hugetlb): as many as --vram takes must be free in it.
+    Huge,
 }
 
 /// What to do on a host where no full userfaultfd can be had.
@@ -41,10 +65,31 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// The page size of objects whose maker does not choose; `None`: chosen by their size.
     pub page_size: Option<PageSize>,
+    /// What pages of 2 MiB are made of.
+    pub backing: Backing,
+    /// Whether the host's pool of huge pages is enlarged by what is missing for `vram`, until the
+    /// daemon ends. Takes root. Only for [`Backing::Huge`] and [`Backing::Auto`].
+    pub reserve: bool,
     /// Threads that read faults; `None`: one for each allowed CPU, up to eight.
     pub fault_threads: Option<usize>,
+    /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if
+    /// there are no more threads than CPUs.
+    pub fault_cpus: Option<CpuList>,
+    /// The longest that a fault reader polls for the next fault before it sleeps. It adapts: none
+    /// polls while faults are rare. Zero: never.
+    pub busy_poll: Duration,
+    /// How many fault readers may poll at the same time.
+    pub busy_poll_threads: usize,
+    /// Userfaultfds of each client, 1 to 16, over which its mappings are spread.
+    pub uffd_shards: usize,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Lets moves between pool and store take as long as on a link like this; `None`: they cost
+    /// what they cost. Bandwidth from 1 MiB/s to 1 TiB/s, latency up to 1 s.
+    pub link: Option<LinkConfig>,
+    /// Objects alive at one time. Each takes the daemon one descriptor: if the hard limit allows
+    /// fewer, so does the daemon, and says so.
+    pub max_objects: u32,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -64,8 +109,16 @@ impl Config {
             socket_mode: 0o666,
             http: None,
             page_size: None,
+            backing: Backing::Auto,
+            reserve: false,
             fault_threads: None,
+            fault_cpus: None,
+            busy_poll: Duration::ZERO,
+            busy_poll_threads: 1,
+            uffd_shards: UFFD_SHARDS_USUAL,
             fault_around: ByteCount::kib(64),
+            link: None,
+            max_objects: Limits::DEFAULT.objects,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -88,10 +141,35 @@ impl Config {
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),
             "--fault-threads must be between 1 and 256"
         );
+        if let (Some(threads), Some(cpus)) = (self.fault_threads, &self.fault_cpus) {
+            ensure!(
+                threads == cpus.cpus().len(),
+                "--fault-cpus names {} CPUs and --fault-threads is {threads}: each of them has \
+                 one thread, so --fault-threads can be left out",
+                cpus.cpus().len()
+            );
+        }
+        ensure!(
+            self.busy_poll <= BUSY_POLL_MAX,
+            "--busy-poll is {:?}: at most {BUSY_POLL_MAX:?}",
+            self.busy_poll
+        );
+        ensure!(
+            (1..=UFFD_SHARDS_MAX).contains(&self.uffd_shards),
+            "--uffd-shards must be between 1 and {UFFD_SHARDS_MAX}"
+        );
         ensure!(
             self.fault_around <= ByteCount::mib(2),
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
+        );
+        ensure!(
+            !self.reserve || matches!(self.backing, Backing::Huge | Backing::Auto),
+            "--reserve takes huge pages out of the host, for --backing huge or auto only"
+        );
+        ensure!(
+            (1..=OBJECTS_MAX).contains(&self.max_objects),
+            "--max-objects must be between 1 and {OBJECTS_MAX}"
         );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
@@ -101,12 +179,35 @@ impl Config {
                 self.vram
             );
         }
-        Ok(())
+        self.link.map_or(Ok(()), check_link)
     }
 
-    pub(crate) fn core(&self) -> CoreConfig {
-        CoreConfig { fault_around: self.fault_around, ..CoreConfig::new(self.vram, self.ram) }
+    /// `huge_frames`: pages of 2 MiB are the fastest that the pool has.
+    pub(crate) fn core(&self, huge_frames: bool) -> CoreConfig {
+        CoreConfig {
+            fault_around: self.fault_around,
+            huge_frames,
+            ..CoreConfig::new(self.vram, self.ram)
+        }
     }
+}
+
+fn check_link(link: LinkConfig) -> anyhow::Result<()> {
+    let LinkConfig { bandwidth, latency, queues } = link;
+    ensure!(
+        (LINK_BANDWIDTH_MIN..=LINK_BANDWIDTH_MAX).contains(&bandwidth.bytes_per_second()),
+        "--link-bandwidth is {bandwidth}: give 1MiB/s to 1TiB/s"
+    );
+    ensure!(
+        latency <= LINK_LATENCY_MAX,
+        "--link-latency is {}: give 0s to 1s",
+        show_duration(latency)
+    );
+    ensure!(
+        (1..=LINK_QUEUES_MAX).contains(&queues),
+        "--link-queues is {queues}: give 1 to {LINK_QUEUES_MAX}"
+    );
+    Ok(())
 }
 
 /// Where a daemon listens and clients connect unless they are told otherwise: `$BO_SOCKET`, else
@@ -123,6 +224,10 @@ pub fn default_socket_path() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use bo_units::ByteRate;
+
     use super::*;
 
     fn config() -> Config {
@@ -148,8 +253,61 @@ mod tests {
     }
 
     #[test]
+    fn reserving_for_frames_that_are_not_huge_is_refused() {
+        for backing in [Backing::Pages, Backing::Thp] {
+            let error = Config { backing, reserve: true, ..config() }.check().unwrap_err();
+            assert!(error.to_string().contains("--backing huge or auto"), "{error}");
+        }
+    }
+
+    #[test]
     fn no_threads_are_refused() {
         assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn a_cpu_for_each_thread_and_no_more() {
+        let cpus = Some("0,2".parse().unwrap());
+        let three = Config { fault_threads: Some(3), fault_cpus: cpus.clone(), ..config() };
+        assert!(three.check().unwrap_err().to_string().contains("can be left out"));
+        assert!(Config { fault_cpus: cpus, ..config() }.check().is_ok());
+    }
+
+    #[test]
+    fn polling_and_shards_have_their_limits() {
+        let busy_poll = Duration::from_secs(2);
+        assert!(Config { busy_poll, ..config() }.check().is_err());
+        for uffd_shards in [0, 17] {
+            assert!(Config { uffd_shards, ..config() }.check().is_err());
+        }
+    }
+
+    #[test]
+    fn links_beyond_what_is_sensible_are_refused_with_what_is() {
+        let bandwidth = |count| ByteRate::per_second(count).expect("not zero");
+        let good = LinkConfig {
+            bandwidth: bandwidth(ByteCount::gib(16)),
+            latency: LINK_LATENCY_MAX,
+            queues: LINK_QUEUES_MAX,
+        };
+        let check = |link| Config { link: Some(link), ..config() }.check();
+        assert!(check(good).is_ok());
+        let refused = |link, advice: &str| {
+            let message = check(link).expect_err("refused").to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        let slow = bandwidth(ByteCount::kib(1023));
+        refused(LinkConfig { bandwidth: slow, ..good }, "1023 KiB/s: give 1MiB/s to 1TiB/s");
+        let latency = LINK_LATENCY_MAX + Duration::from_nanos(1);
+        refused(LinkConfig { latency, ..good }, "1s 1ns: give 0s to 1s");
+        refused(LinkConfig { queues: 0, ..good }, "--link-queues is 0: give 1 to 16");
+        refused(LinkConfig { queues: 17, ..good }, "--link-queues is 17: give 1 to 16");
+    }
+
+    #[test]
+    fn no_objects_are_refused() {
+        assert!(Config { max_objects: 0, ..config() }.check().is_err());
+        assert!(Config { max_objects: OBJECTS_MAX + 1, ..config() }.check().is_err());
     }
 
     #[test]

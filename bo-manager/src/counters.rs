@@ -23,6 +23,16 @@ pub(crate) struct Counters {
     pub(crate) fault_reads: Counter,
     /// Wake-ups of a reader that found nothing: another was faster.
     pub(crate) fault_reads_empty: Counter,
+    /// Times it was looked up where a faulting thread runs.
+    pub(crate) fault_looks: Counter,
+    /// Times all readers began to listen to a userfaultfd, after one alone.
+    pub(crate) listeners_all: Counter,
+    /// Times all readers but one stopped listening to a userfaultfd.
+    pub(crate) listeners_one: Counter,
+    /// Times a reader that polled found faults before it would have slept.
+    pub(crate) fault_polls_hit: Counter,
+    /// Times it polled and found none.
+    pub(crate) fault_polls_missed: Counter,
     /// Faults outside every mapping, woken.
     pub(crate) faults_stray: Counter,
     /// Events other than faults.

@@ -14,19 +14,22 @@ use bo_sys::store::StoreFile;
 use bo_sys::uffd::{Availability, Probe, UffdDevice, probe};
 use bo_wire::UffdSource;
 use prometheus::Registry;
-use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::backing::{Backed, Frames};
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
-use crate::faults::{self, Readers};
+use crate::descriptors::{Budget, Ceilings};
+use crate::faults;
 use crate::http::{self, Site};
-use crate::limits::{DESCRIPTORS_PER_CLIENT, DESCRIPTORS_RESERVED, HANDSHAKES_MAX};
+use crate::limits::{FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX, STUCK_AFTER};
+use crate::link::{self, Link};
+use crate::readers::{Plan, Readers};
 use crate::reclaim;
 use crate::session::Connection;
-use crate::shell::{Parts, Shell};
+use crate::shell::{Host, Parts, Shell};
 use crate::timings::Timings;
 
 /// Connections that wait to be accepted.
@@ -41,9 +44,9 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
-    lacks: Vec<String>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    link_threads: Vec<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -56,15 +59,17 @@ impl Daemon {
     /// message says what to do. Nothing is left behind.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        refuse_huge_shmem()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
-        let mut core = config.core();
-        core.limits.objects = raise_descriptor_limit(core.limits.objects, &mut lacks);
+        let backed = Backed::choose(&config)?;
+        let budget = Budget::raise(config.max_objects);
+        lacks.extend(budget.lack(&Ceilings::read()));
+        let mut core = config.core(backed.frames != Frames::Pages);
+        core.limits.objects = budget.objects;
         let core = Manager::new(core);
         let store = StoreFile::create("bo-store", core.store_file_bytes().get().max(4096))
             .context("cannot make the store")?;
-        let threads = fault_threads(config.fault_threads)?;
-        let readers = Readers::new(threads).context("cannot make the fault readers")?;
+        let readers =
+            Readers::new(plan_readers(&config)?).context("cannot make the fault readers")?;
         let registry = Registry::new();
         let timings = Timings::new(&registry);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -82,15 +87,17 @@ impl Daemon {
             )
         })?;
         let closer = Closer::start().context("cannot start the closer")?;
-        let parts = Parts { config, core, store, readers, closer, timings, device, uffd_source };
+        let link = config.link.map(|link| Link::new(link, &registry));
+        let host = Host { device, uffd_source, budget, lacks, backed };
+        let parts = Parts { config, core, store, readers, closer, link, timings, host };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
-            lacks,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
+            link_threads: Vec::new(),
             runtime: Some(runtime),
         };
         daemon.spawn(listener, web, registry)?;
@@ -108,6 +115,7 @@ impl Daemon {
         self.threads = faults::start(shell).context("cannot start the fault readers")?;
         let reclaimer = reclaim::start(Arc::clone(shell)).context("cannot start the reclaimer")?;
         self.threads.push(reclaimer);
+        self.link_threads = link::start(shell).context("cannot start the link")?;
         let runtime = self.runtime.as_ref().context("the daemon has been stopped")?;
         let exported = http::metrics::Exported::new(Arc::clone(shell));
         registry.register(Box::new(exported)).context("cannot register the metrics")?;
@@ -121,6 +129,7 @@ impl Daemon {
         let _guard = runtime.enter();
         let listener = crate::ready::watch(listener).context("cannot listen")?;
         runtime.spawn(accept(listener, Arc::clone(shell)));
+        runtime.spawn(relieve(Arc::clone(shell)));
         Ok(())
     }
 
@@ -139,7 +148,19 @@ impl Daemon {
     /// What this host lacks, and what to do about it. Empty on a good one.
     #[must_use]
     pub fn lacks(&self) -> &[String] {
-        &self.lacks
+        &self.shell.lacks
+    }
+
+    /// How many objects can be alive at one time: as configured, or as the descriptors allow.
+    #[must_use]
+    pub fn max_objects(&self) -> u32 {
+        self.shell.budget.objects
+    }
+
+    /// What pages of 2 MiB are made of (`pages`, `thp` or `huge`), and why.
+    #[must_use]
+    pub fn backing(&self) -> (&'static str, &str) {
+        (self.shell.backed.frames.name(), &self.shell.backed.reason)
     }
 
     /// How many threads read faults.
@@ -178,11 +199,13 @@ impl Daemon {
         runtime.shutdown_background();
         self.shell.readers.stop();
         self.shell.bell.stop();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).chain(self.link_threads.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread had panicked");
             }
         }
+        // What clients do not hold is free before the huge pages are given back.
+        self.shell.objects.clear();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
     }
@@ -191,6 +214,14 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.shut_down();
+    }
+}
+
+/// Looks after clients whose only fault reader is held up by another client.
+async fn relieve(shell: Arc<Shell>) {
+    loop {
+        tokio::time::sleep(STUCK_AFTER).await;
+        shell.relieve_readers();
     }
 }
 
@@ -260,43 +291,25 @@ fn choose_uffd(
     )
 }
 
-/// With huge pages in shared memory, filling one page would bring its neighbours in as zeros, and
-/// punching one would leave no hole.
-fn refuse_huge_shmem() -> anyhow::Result<()> {
-    let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    // A kernel without huge pages has no such file.
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
-    let chosen = text.split(['[', ']']).nth(1).unwrap_or("never");
-    if ["always", "within_size", "force"].contains(&chosen) {
-        bail!(
-            "shared memory gets huge pages on this host ({path} is {chosen}), which cannot be \
-             evicted page by page: echo advise > {path}"
-        );
-    }
-    Ok(())
-}
-
-fn fault_threads(wanted: Option<usize>) -> anyhow::Result<usize> {
-    let cpus = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?.len();
-    Ok(wanted.unwrap_or_else(|| cpus.clamp(1, crate::limits::FAULT_THREADS_USUAL_MAX)))
-}
-
-/// Raises the limit on descriptors as far as it goes; says how many objects that allows.
-fn raise_descriptor_limit(objects: u32, lacks: &mut Vec<String>) -> u32 {
-    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
-    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let limit = match raised {
-        Ok(()) => maximum,
-        Err(_) => current,
+/// How many fault readers there are, and where.
+fn plan_readers(config: &Config) -> anyhow::Result<Plan> {
+    let allowed = bo_sys::thread::allowed_cpus().context("cannot tell the allowed CPUs")?;
+    let usual = allowed.len().clamp(1, FAULT_THREADS_USUAL_MAX);
+    let (threads, cpus) = match &config.fault_cpus {
+        Some(list) => {
+            let cpus = list.cpus().to_vec();
+            if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+                bail!("--fault-cpus names CPU {cpu}: this process may use {allowed:?}");
+            }
+            (cpus.len(), cpus)
+        }
+        None => {
+            let threads = config.fault_threads.unwrap_or(usual);
+            // With more threads than CPUs, pinning would stack them.
+            let pinned = if threads <= allowed.len() { &allowed[..threads] } else { &[] };
+            (threads, pinned.to_vec())
+        }
     };
-    let Some(limit) = limit else { return objects };
-    let spare = limit.saturating_sub(DESCRIPTORS_RESERVED + 16 * DESCRIPTORS_PER_CLIENT);
-    let possible = u32::try_from(spare).unwrap_or(u32::MAX).max(1);
-    if possible < objects {
-        lacks.push(format!(
-            "the limit of {limit} open descriptors allows about {possible} objects instead of \
-             {objects}: raise it with ulimit -n or LimitNOFILE="
-        ));
-    }
-    possible.min(objects)
+    let (poll, polling_max) = (config.busy_poll, config.busy_poll_threads);
+    Ok(Plan { threads, cpus, poll, polling_max })
 }

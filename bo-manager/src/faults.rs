@@ -3,90 +3,42 @@
 //! One is pinned to each allowed CPU, each waits on every userfaultfd, and no wake-up is exclusive:
 //! so the one on the faulting thread's own CPU gets there first, which is several times faster
 //! than a thread that must be woken on another (ARCHITECTURE.md has the figures). The others find
-//! nothing and go back to sleep.
+//! nothing and go back to sleep; and where that happens again and again, they stop listening
+//! (`follow.rs`).
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bo_core::{Effect, Fault, FaultKind, Heard};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, EventBuffer, FaultEvent, Uffd};
-use bo_units::ClientId;
-use rustix::event::{EventfdFlags, epoll};
+use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
 use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
+use crate::poll::Window;
+use crate::readers::{IDLE, STOP, Watched};
 use crate::shell::Shell;
 use crate::tables::Session;
 use crate::timings::timed;
 
-/// No client has this number: generations begin at one and slots below 2^32 - 1.
-const STOP: u64 = u64::MAX;
-
 const KERNEL_PAGE: u64 = bo_sys::KERNEL_PAGE_BYTES;
-
-/// What the readers wait on.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    /// One for each thread.
-    epolls: Vec<OwnedFd>,
-    stop: OwnedFd,
-}
-
-impl Readers {
-    pub(crate) fn new(threads: usize) -> io::Result<Self> {
-        let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let mut epolls = Vec::with_capacity(threads);
-        for _ in 0..threads {
-            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-            epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-            epolls.push(epoll);
-        }
-        Ok(Self { epolls, stop })
-    }
-
-    /// Lets every reader hear of the faults of this client.
-    pub(crate) fn watch(&self, client: ClientId, uffd: BorrowedFd<'_>) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(client.to_u64());
-        for epoll in &self.epolls {
-            // Level-triggered: what one reader leaves in the queue the next one hears of.
-            epoll::add(epoll, uffd, data, epoll::EventFlags::IN)?;
-        }
-        Ok(())
-    }
-
-    /// Must be called before our descriptor is closed: the client has a duplicate, which keeps it
-    /// in every epoll.
-    pub(crate) fn unwatch(&self, uffd: BorrowedFd<'_>) {
-        for epoll in &self.epolls {
-            // It may have been added to some of them only.
-            let _ = epoll::delete(epoll, uffd);
-        }
-    }
-
-    pub(crate) fn stop(&self) {
-        // The counter of an eventfd does not fill up at one write.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-    }
-}
 
 /// Starts the readers. They end after [`Readers::stop`].
 pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
-    let cpus = bo_sys::thread::allowed_cpus()?;
-    let threads = shell.readers.epolls.len();
-    (0..threads)
+    (0..shell.readers.epolls.len())
         .map(|number| {
-            // With more threads than CPUs, pinning would stack them.
-            let cpu = (threads <= cpus.len()).then(|| cpus[number]);
+            let cpu = shell.readers.cpus.get(number).copied();
             let shell = Arc::clone(shell);
             let name = format!("bo-fault-{number}");
             std::thread::Builder::new().name(name).spawn(move || {
                 prepare(cpu);
-                Reader::new(&shell).run(shell.readers.epolls[number].as_fd());
+                Reader::new(&shell, number).run(&shell.readers.epolls[number]);
             })
         })
         .collect()
@@ -106,71 +58,106 @@ fn prepare(cpu: Option<usize>) {
 /// What one thread keeps from fault to fault, so that serving one allocates nothing.
 struct Reader<'shell> {
     shell: &'shell Shell,
+    /// Which of the readers it is.
+    number: usize,
     buffer: EventBuffer,
     faults: Vec<(Fault, FaultEvent)>,
     wanted: VecDeque<Effect>,
     /// What the buffer had counted when it was looked at last.
     foreign: u64,
+    window: Window,
 }
 
 impl<'shell> Reader<'shell> {
-    fn new(shell: &'shell Shell) -> Self {
+    fn new(shell: &'shell Shell, number: usize) -> Self {
         Self {
             shell,
+            number,
             buffer: EventBuffer::new(FAULT_EVENTS_MAX),
             faults: Vec::with_capacity(FAULT_EVENTS_MAX),
             wanted: VecDeque::with_capacity(FAULT_EVENTS_MAX),
             foreign: 0,
+            window: Window::new(shell.readers.poll),
         }
     }
 
-    fn run(&mut self, epoll: BorrowedFd<'_>) {
+    fn run(&mut self, epoll: &OwnedFd) {
         let mut ready = Vec::with_capacity(READY_MAX);
         loop {
             ready.clear();
-            match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    self.shell.host_failed("wait for faults", &error.into());
-                    return;
-                }
+            if let Err(error) = self.wait(epoll, &mut ready) {
+                self.shell.host_failed("wait for faults", &error.into());
+                return;
             }
             for event in &ready {
                 let number = event.data.u64();
                 if number == STOP {
                     return;
                 }
-                let client = ClientId::from_u64(number);
-                if let Some(session) = self.shell.session(client) {
-                    let flags = event.flags;
-                    if flags.contains(epoll::EventFlags::ERR) {
-                        self.mend(&session);
-                    }
-                    self.serve(&session);
+                let Watched { client, shard } = Watched::from_u64(number);
+                let Some(session) = self.shell.session(client) else { continue };
+                let Some(uffd) = session.uffds().nth(shard) else { continue };
+                let flags = event.flags;
+                if flags.contains(epoll::EventFlags::ERR) {
+                    self.mend(&session, shard, uffd);
                 }
+                self.serve(&session, shard, uffd);
             }
         }
+    }
+
+    /// Waits for faults: polling first, if that has been worth it lately, then asleep.
+    fn wait(&mut self, epoll: &OwnedFd, ready: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
+        if self.shell.readers.poll.is_zero() {
+            return look(epoll, ready, None);
+        }
+        if self.poll(epoll, ready)? {
+            return Ok(());
+        }
+        let start = Instant::now();
+        look(epoll, ready, None)?;
+        self.window.slept(start.elapsed());
+        Ok(())
+    }
+
+    /// Says whether polling found something.
+    fn poll(&self, epoll: &OwnedFd, ready: &mut Vec<epoll::Event>) -> rustix::io::Result<bool> {
+        let time = self.window.get();
+        if time.is_zero() {
+            return Ok(false);
+        }
+        let Some(_permit) = self.shell.readers.polling.take() else { return Ok(false) };
+        let start = Instant::now();
+        while start.elapsed() < time {
+            look(epoll, ready, Some(&Timespec::default()))?;
+            if !ready.is_empty() {
+                self.shell.counters.fault_polls_hit.add(1);
+                return Ok(true);
+            }
+            // Whoever else wants this processor has it.
+            std::thread::yield_now();
+        }
+        self.shell.counters.fault_polls_missed.add(1);
+        Ok(false)
     }
 
     /// A userfaultfd that blocks is in error for ever, as epoll sees it, and every reader would
     /// spin. The flag is shared with the client, which must have cleared it: it is set again, and
     /// a client that goes on doing so loses its connection.
-    fn mend(&self, session: &Session) {
-        let Some(uffd) = session.uffd.get() else { return };
+    fn mend(&self, session: &Session, shard: usize, uffd: &Uffd) {
         self.shell.counters.protocol_misuse.add(1);
         self.shell.note_failure(
             "make a userfaultfd non-blocking",
             bo_sys::socket::set_nonblocking(uffd.as_fd(), true),
         );
         if session.count_offence() > BLOCKING_MAX {
-            self.shell.readers.unwatch(uffd.as_fd());
+            self.shell.readers.unwatch(session, shard);
             session.kick.notify_one();
         }
     }
 
     /// Reads one batch of events and answers it.
-    fn serve(&mut self, session: &Session) {
-        let Some(uffd) = session.uffd.get() else { return };
+    fn serve(&mut self, session: &Session, shard: usize, uffd: &Uffd) {
         let count = match uffd.read_events(&mut self.buffer) {
             Ok(count) => count,
             Err(error) => {
@@ -188,12 +175,20 @@ impl<'shell> Reader<'shell> {
             return;
         }
         counters.fault_reads.add(1);
+        let busy_since = &self.shell.readers.busy_since[self.number];
+        busy_since.store(self.shell.now().nanos() / 1_000_000, Ordering::Relaxed);
         let mut faults = std::mem::take(&mut self.faults);
         for event in self.buffer.events() {
             faults.extend(self.place(session, uffd, event));
         }
         if !faults.is_empty() {
+            // Neighbours get their entries in one call if they are heard in order.
+            faults.sort_unstable_by_key(|(fault, _)| (fault.mapping, fault.page));
             self.answer(uffd, &faults, read);
+        }
+        busy_since.store(IDLE, Ordering::Relaxed);
+        if let Some((_, last)) = faults.last() {
+            self.shell.follow(session, shard, last.thread, faults.len(), read);
         }
         faults.clear();
         self.faults = faults;
@@ -264,12 +259,39 @@ impl<'shell> Reader<'shell> {
     /// The contents are gone for this client: SIGBUS, or leave to write what it still sees.
     fn turn_away(&self, uffd: &Uffd, event: FaultEvent) {
         let Some(page) = page_of(event.address) else { return };
+        // The mapping may be gone from the tables, and with it how large its pages are.
+        let huge = AddressRange::huge_page_around(event.address);
         self.shell.lock().count_outcast(event.write, kind_of(event));
         match event.kind {
             // Wakes as well. Nothing is evicted on this client's behalf any more.
-            uffd::FaultKind::WriteProtected => drop(uffd.unprotect(page)),
-            uffd::FaultKind::Missing | uffd::FaultKind::Minor => self.shell.poison(uffd, page),
+            uffd::FaultKind::WriteProtected => {
+                let outcome = uffd.unprotect(page);
+                // So the kernel says of a part of a huge page.
+                if let (uffd::ProtectOutcome::NotMapped, Some(huge)) = (outcome, huge) {
+                    drop(uffd.unprotect(huge));
+                }
+            }
+            uffd::FaultKind::Missing | uffd::FaultKind::Minor => {
+                let outcome = uffd.poison(page);
+                if let (uffd::PoisonOutcome::NotMapped, Some(huge)) = (&outcome, huge) {
+                    self.shell.poison_part(uffd, huge);
+                } else {
+                    self.shell.after_poison(uffd, page, outcome);
+                }
+            }
         }
+    }
+}
+
+/// Takes what is ready, waiting for it without end or for as long as `wait` says.
+fn look(
+    epoll: &OwnedFd,
+    ready: &mut Vec<epoll::Event>,
+    wait: Option<&Timespec>,
+) -> rustix::io::Result<()> {
+    match epoll::wait(epoll, rustix::buffer::spare_capacity(ready), wait) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -7,14 +7,21 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod backing;
 pub mod cli;
 mod closer;
 mod config;
 mod counters;
+mod cpus;
 mod daemon;
+mod descriptors;
 mod faults;
+mod follow;
 mod http;
 mod limits;
+mod link;
+mod poll;
+mod readers;
 mod ready;
 mod reclaim;
 mod session;
@@ -23,5 +30,7 @@ mod stop;
 mod tables;
 mod timings;
 
-pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
+pub use bo_core::LinkConfig;
+pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
+pub use cpus::CpuList;
 pub use daemon::Daemon;

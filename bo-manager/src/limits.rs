@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bo_units::ByteCount;
+
 /// Fault events taken from the kernel in one read. UVM serves batches of 256; each event here is
 /// answered by a system call of its own, so a smaller batch keeps the first from waiting long.
 pub(crate) const FAULT_EVENTS_MAX: usize = 64;
@@ -28,8 +30,24 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
 /// Descriptors that the daemon keeps for itself: sockets, epolls, HTTP connections, the store.
 pub(crate) const DESCRIPTORS_RESERVED: u64 = 256;
 
-/// Descriptors that one client costs: its socket, its userfaultfd, its pidfd.
-pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 3;
+/// Descriptors that one client costs: its socket and its pidfd. Its userfaultfds come on top.
+pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 2;
+
+/// Userfaultfds that one client may hand over.
+pub(crate) const UFFD_SHARDS_MAX: usize = 16;
+
+/// Userfaultfds of a client, unless the operator chooses.
+pub(crate) const UFFD_SHARDS_USUAL: usize = 2;
+
+/// A reader that polls for longer than this is no longer waiting for the next fault.
+pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
+
+/// Whose only reader has been at one batch for this long is heard by the others as well.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_millis(100);
+
+/// A part of a mapping that has a userfaultfd of its own is at least this long: the largest page,
+/// so that none is cut, and long enough to be worth a mapping in the client's kernel tables.
+pub(crate) const SHARD_BYTES_MIN: u64 = 2 << 20;
 
 /// Objects and clients listed in one status answer. What is left out is counted there.
 pub(crate) const STATUS_LIST_MAX: usize = 1000;
@@ -51,10 +69,25 @@ pub(crate) const BLOCKING_MAX: u32 = 16;
 pub(crate) const OUTCASTS_MAX: usize = 1024;
 
 /// Pages looked at under one lock for a request that names many.
-pub(crate) const PAGES_PER_LOOK: u32 = 16 * 1024;
+pub(crate) const PAGES_PER_LOOK: u32 = 512;
+
+/// Steps of seeing a client off before other tasks of the same thread get their turn.
+pub(crate) const FAREWELL_STEPS: u32 = 64;
 
 /// Steps of a prefetch before other requests of the same thread get their turn.
 pub(crate) const PREFETCH_STEPS: u32 = 8;
+
+/// The slowest simulated link. A page of 2 MiB takes two seconds.
+pub(crate) const LINK_BANDWIDTH_MIN: ByteCount = ByteCount::MIB;
+
+/// The fastest one, far beyond the memory of any machine.
+pub(crate) const LINK_BANDWIDTH_MAX: ByteCount = ByteCount::TIB;
+
+/// The longest latency of a simulated link.
+pub(crate) const LINK_LATENCY_MAX: Duration = Duration::from_secs(1);
+
+/// Threads that carry out what has crossed the link: one waits while the other works.
+pub(crate) const LINK_WORKERS: usize = 2;
 
 /// Descriptors on their way to be closed by a thread that may block.
 pub(crate) const CLOSING_MAX: usize = 4096;

@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::closer::Guest;
-use crate::limits::{HANDSHAKE_MAX, OUTCASTS_MAX};
+use crate::limits::{FAREWELL_STEPS, HANDSHAKE_MAX, OUTCASTS_MAX};
 use crate::ready;
 use crate::shell::Shell;
 use crate::tables::Session;
@@ -147,7 +147,8 @@ impl Connection {
 
     fn admit(&self, name: &str, on_lost: DaemonLost) -> Result<Arc<Session>, Refusal> {
         let id = self.shell.decide(|core, _| core.connect(name)).map_err(refusal::of)?;
-        let session = Arc::new(Session::new(id));
+        let session =
+            Arc::new(Session::new(id, self.peer.pid.unsigned_abs(), self.shell.config.uffd_shards));
         self.shell.sessions.insert(id, Arc::clone(&session));
         let (pid, uid) = (self.peer.pid, self.peer.uid);
         tracing::info!(client = %id, name, pid, uid, ?on_lost, "a client has come");
@@ -165,6 +166,7 @@ impl Connection {
                 .config
                 .page_size
                 .and_then(|page_size| u32::try_from(page_size.bytes()).ok()),
+            uffds: u8::try_from(shell.config.uffd_shards).expect("the configuration is checked"),
         };
         let device = shell.device.as_ref().filter(|_| shell.uffd_source == UffdSource::Device);
         self.send(hello, &reply, device.map(AsFd::as_fd)).await?;
@@ -173,20 +175,27 @@ impl Connection {
         else {
             return Err(self.misuse("its second message brought no userfaultfd"));
         };
-        // A duplicate: should it be no userfaultfd at all, the guest's is the last one to close.
-        let uffd = match Uffd::adopt(fd.as_fd().try_clone_to_owned()?) {
-            Ok(uffd) => Arc::new(uffd),
-            Err(error) => {
-                let refusal = self.uffd_refused(error);
+        match self.add_uffd(session, &fd) {
+            Ok(()) => self.send(id, &Reply::Done, None).await,
+            Err(refusal) => {
                 self.refuse(id, refusal).await?;
-                return Err(End::Closed);
+                Err(End::Closed)
             }
-        };
-        if session.uffd.set(Arc::clone(&uffd)).is_err() {
-            return Err(self.misuse("it sent two userfaultfds"));
         }
-        shell.readers.watch(session.id, uffd.as_fd())?;
-        self.send(id, &Reply::Done, None).await
+    }
+
+    /// Takes over a userfaultfd: the client's first one, or another for the mappings to come.
+    fn add_uffd(&self, session: &Session, fd: &Guest) -> Result<(), Refusal> {
+        let host = |error: io::Error| {
+            self.shell.host_failed("take over a userfaultfd", &error);
+            Refusal::Host
+        };
+        // A duplicate: should it be no userfaultfd at all, the guest's is the last one to close.
+        let duplicate = fd.as_fd().try_clone_to_owned().map_err(host)?;
+        let uffd = Arc::new(Uffd::adopt(duplicate).map_err(|error| self.uffd_refused(error))?);
+        let shard = session.add_uffd(Arc::clone(&uffd));
+        let shard = shard.map_err(|_| Refusal::Invalid(InvalidKind::State))?;
+        self.shell.readers.watch(session.id, shard, uffd.as_fd()).map_err(host)
     }
 
     fn uffd_refused(&self, error: AdoptError) -> Refusal {
@@ -215,7 +224,7 @@ impl Connection {
 
     async fn answer_one(&self, session: &Arc<Session>) -> Result<(), End> {
         let Packet { id, request, descriptor } = self.receive().await?;
-        if matches!(request, Request::Hello { .. } | Request::AttachUffd) {
+        if matches!(request, Request::Hello { .. }) {
             return Err(self.misuse("it introduced itself twice"));
         }
         self.shell.counters.requests.add(1);
@@ -300,26 +309,23 @@ impl Connection {
         session.revoke();
         let Self { shell, socket, process, peer } = self;
         drop(socket);
-        let mappings = tokio::task::block_in_place(|| {
-            shell.decide(|core, now| core.client_gone(now, session.id))
-        });
-        for mapping in mappings {
-            shell.mappings.remove(&mapping);
+        while tokio::task::block_in_place(|| shell.see_off(session.id)) {
+            tokio::task::yield_now().await;
         }
         tracing::info!(client = %session.id, pid = peer.pid, "a client has gone");
-        let ranges: Vec<_> = session.ranges.read().values().map(|each| each.range).collect();
-        if let (Some(uffd), false) = (session.uffd.get(), ranges.is_empty()) {
+        let ranges: Vec<_> = session.ranges.read().values().map(Arc::clone).collect();
+        if !ranges.is_empty() {
             // Who waited for a fill that nobody does any more faults again, and is told.
-            for range in &ranges {
-                shell.note_failure("wake", uffd.wake(*range));
+            for entry in &ranges {
+                shell.note_failure("wake", entry.wake(entry.range));
             }
             if shell.outcasts.fetch_add(1, Ordering::Relaxed) < OUTCASTS_MAX {
                 if let Err(error) = process.readable().await.map(drop) {
                     shell.host_failed("wait for a process", &error);
                 }
             } else {
-                for range in &ranges {
-                    shell.poison(uffd, *range);
+                for entry in &ranges {
+                    shell.poison(entry, entry.range);
                 }
             }
             shell.outcasts.fetch_sub(1, Ordering::Relaxed);
@@ -334,11 +340,25 @@ async fn in_time<T>(step: impl Future<Output = Result<T, End>>) -> Result<T, End
 }
 
 impl Shell {
+    /// Gives back some of what a client that is gone held; true if there is more.
+    fn see_off(&self, client: ClientId) -> bool {
+        for _ in 0..FAREWELL_STEPS {
+            let farewell = self.decide_in_turn(|core, now| core.see_off(now, client));
+            for mapping in farewell.mappings {
+                self.mappings.remove(&mapping);
+            }
+            if !farewell.more {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes a session out of the tables, and its userfaultfd out of every epoll.
     fn forget_session(&self, client: ClientId) {
         if let Some((_, session)) = self.sessions.remove(&client) {
-            if let Some(uffd) = session.uffd.get() {
-                self.readers.unwatch(uffd.as_fd());
+            for shard in 0..session.uffds().count() {
+                self.readers.unwatch(&session, shard);
             }
             // Nothing is left to give back, unless the handshake failed.
             self.decide(|core, now| core.client_gone(now, client));

@@ -8,20 +8,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bo_core::{Effect, Gauges, Manager, Stats};
+use bo_core::{Effect, EffectId, Gauges, Manager, Outcome, Stats};
 use bo_sys::memfd::FileIdentity;
 use bo_sys::store::StoreFile;
 use bo_sys::uffd::UffdDevice;
 use bo_units::{ClientId, MappingId, ObjectId, Tick};
 use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
+use crate::backing::Backed;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::faults::Readers;
+use crate::descriptors::Budget;
+use crate::link::{Cargo, Link};
+use crate::readers::Readers;
 use crate::reclaim::Bell;
 use crate::tables::{MappingEntry, ObjectEntry, Session};
 use crate::timings::Timings;
@@ -39,13 +42,18 @@ pub(crate) struct Shell {
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
     pub(crate) closer: Closer,
+    pub(crate) link: Option<Link<Cargo>>,
     /// Sessions that are over, of processes that live on.
     pub(crate) outcasts: AtomicUsize,
     pub(crate) timings: Timings,
     pub(crate) counters: Counters,
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
+    pub(crate) budget: Budget,
+    /// What this host lacks, and what to do about it.
+    pub(crate) lacks: Vec<String>,
     pub(crate) config: Config,
+    pub(crate) backed: Backed,
     /// From here on no page comes back: who needs one gets SIGBUS.
     sealed: AtomicBool,
 }
@@ -57,19 +65,38 @@ pub(crate) struct Parts {
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) closer: Closer,
+    pub(crate) link: Option<Link<Cargo>>,
     pub(crate) timings: Timings,
+    pub(crate) host: Host,
+}
+
+/// What was found on this host.
+pub(crate) struct Host {
     pub(crate) device: Option<UffdDevice>,
     pub(crate) uffd_source: UffdSource,
+    pub(crate) budget: Budget,
+    pub(crate) lacks: Vec<String>,
+    pub(crate) backed: Backed,
+}
+
+/// Shards of a table that the path of a fault looks into. A shard that grows is moved under its
+/// lock, some of them under the core's as well: with so many, a million entries move at most a
+/// thousand at a time.
+const SHARDS: usize = 1024;
+
+fn sharded<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, FxBuildHasher> {
+    DashMap::with_capacity_and_hasher_and_shard_amount(0, FxBuildHasher, SHARDS)
 }
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, core, store, readers, closer, timings, device, uffd_source } = parts;
+        let Parts { config, core, store, readers, closer, link, timings, host } = parts;
+        let Host { device, uffd_source, budget, lacks, backed } = host;
         Self {
             core: Mutex::new(core),
             // Ids are ours, so nobody can choose them to collide.
-            objects: DashMap::default(),
-            mappings: DashMap::default(),
+            objects: sharded(),
+            mappings: sharded(),
             sessions: DashMap::default(),
             tokens: DashMap::new(),
             files: DashMap::new(),
@@ -77,12 +104,16 @@ impl Shell {
             readers,
             bell: Bell::default(),
             closer,
+            link,
             outcasts: AtomicUsize::new(0),
             timings,
             counters: Counters::default(),
             device,
             uffd_source,
+            budget,
+            lacks,
             config,
+            backed,
             sealed: AtomicBool::new(false),
         }
     }
@@ -108,36 +139,65 @@ impl Shell {
         result
     }
 
+    /// Lets the core make one step of long work, then does what it wants. The caller comes back
+    /// for the next step; whoever waits for the lock has it before that.
+    pub(crate) fn decide_in_turn<R>(&self, decide: impl FnOnce(&mut Manager, Tick) -> R) -> R {
+        let now = self.now();
+        let mut wanted = VecDeque::new();
+        let mut core = self.core.lock();
+        let result = decide(&mut core, now);
+        self.collect_in_turn(core, &mut wanted);
+        self.carry_out(&mut wanted);
+        result
+    }
+
     /// Takes what the core wants, releases the lock, and rings for reclaim if there is need.
-    pub(crate) fn collect(
-        &self,
-        mut core: parking_lot::MutexGuard<'_, Manager>,
-        wanted: &mut VecDeque<Effect>,
-    ) {
-        while let Some(effect) = core.poll_effect() {
-            wanted.push_back(effect);
-        }
-        let reclaim = core.wants_reclaim();
+    pub(crate) fn collect(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
+        let reclaim = take(&mut core, wanted);
         drop(core);
         if reclaim {
             self.bell.ring();
         }
     }
 
-    /// Does what is wanted, reports it, and does what is then wanted, until nothing is.
+    /// The same, but the lock goes to who waits for it. The usual release lets its last owner take
+    /// it again before anybody has woken up, which between short steps is for half a millisecond.
+    fn collect_in_turn(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
+        let reclaim = take(&mut core, wanted);
+        MutexGuard::unlock_fair(core);
+        if reclaim {
+            self.bell.ring();
+        }
+    }
+
+    /// Does what is wanted, reports it, and does what is then wanted, until nothing is: but for what
+    /// is on its way over the link then, if there is one.
     pub(crate) fn carry_out(&self, wanted: &mut VecDeque<Effect>) {
         while let Some(effect) = wanted.pop_front() {
-            let outcome = self.act(effect.action);
-            if let (Some(id), Some(outcome)) = (effect.id, outcome) {
-                let now = self.now();
-                let mut core = self.core.lock();
-                core.handle_outcome(now, id, outcome);
-                self.collect(core, wanted);
+            if let Some((id, outcome)) = self.perform(effect) {
+                self.report(id, outcome, wanted);
             }
         }
     }
 
-    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, Manager> {
+    /// Tells the core what came of an effect, and takes what it then wants.
+    pub(crate) fn report(&self, id: EffectId, outcome: Outcome, wanted: &mut VecDeque<Effect>) {
+        let filled = matches!(outcome, Outcome::Filled { .. } | Outcome::FillFailed);
+        let yields = matches!(outcome, Outcome::Yielded);
+        let now = self.now();
+        let mut core = self.core.lock();
+        core.handle_outcome(now, id, outcome);
+        if yields {
+            self.collect_in_turn(core, wanted);
+        } else {
+            self.collect(core, wanted);
+        }
+        if let (true, Some(link)) = (filled, &self.link) {
+            link.note_filled();
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Manager> {
         self.core.lock()
     }
 
@@ -173,4 +233,12 @@ impl Shell {
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }
+}
+
+/// Takes what the core wants; says whether background reclaim has work.
+fn take(core: &mut Manager, wanted: &mut VecDeque<Effect>) -> bool {
+    while let Some(effect) = core.poll_effect() {
+        wanted.push_back(effect);
+    }
+    core.wants_reclaim()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bo_sys::uffd::{Protection, Uffd};
+use bo_sys::uffd::Protection;
 use bo_units::PageRange;
 
 use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
@@ -16,6 +16,10 @@ use crate::tables::{MappingEntry, Session};
 /// this process, so touching it gives SIGBUS from here on.
 pub(crate) fn wind_down(shell: &Arc<Shell>) {
     shell.lock().drain();
+    if let Some(link) = &shell.link {
+        // Nobody who is blocked waits for simulated time any more.
+        link.give_up();
+    }
     if !comes_to_rest(shell) {
         tracing::warn!("some moves did not end in time");
     }
@@ -46,10 +50,11 @@ fn comes_to_rest(shell: &Shell) -> bool {
 
 /// Lets every write through, and poisons every page that will never come.
 fn close_session(shell: &Shell, session: &Session) {
-    let Some(uffd) = session.uffd.get() else { return };
     let mappings: Vec<_> = session.ranges.read().values().map(Arc::clone).collect();
     for mapping in mappings {
-        drop(uffd.unprotect(mapping.range));
+        for (uffd, part) in mapping.parts(mapping.range) {
+            drop(uffd.unprotect(part));
+        }
         let absent = match session.is_revoked() {
             // Its contents went with its connection.
             true => vec![mapping.pages],
@@ -57,20 +62,21 @@ fn close_session(shell: &Shell, session: &Session) {
         };
         let mut next = mapping.pages.first();
         for run in absent {
-            install(uffd, &mapping, PageRange::between(next, run.first()));
+            install(&mapping, PageRange::between(next, run.first()));
             next = run.end();
             if let Some(addresses) = mapping.addresses(run) {
-                shell.poison(uffd, addresses);
+                shell.poison(&mapping, addresses);
             }
         }
-        install(uffd, &mapping, PageRange::between(next, mapping.pages.end()));
+        install(&mapping, PageRange::between(next, mapping.pages.end()));
     }
 }
 
 /// Gives a run of present pages their entries: nobody will be there to answer for them.
-fn install(uffd: &Uffd, mapping: &MappingEntry, run: Option<PageRange>) {
+fn install(mapping: &MappingEntry, run: Option<PageRange>) {
     let addresses = run.filter(|run| !run.is_empty()).and_then(|run| mapping.addresses(run));
-    if let Some(addresses) = addresses {
+    let parts = addresses.into_iter().flat_map(|addresses| mapping.parts(addresses));
+    for (uffd, addresses) in parts {
         // Whatever is in the way, a client that has unmapped a part or is gone, needs no entry.
         let _ = uffd.install(addresses, Protection::Writable);
     }

@@ -11,7 +11,11 @@ use bo_sys::uffd::Uffd;
 use bo_units::{ClientId, MappingId, ObjectId, PageIndex, PageRange, PageSize};
 use bo_wire::Token;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
+
+use crate::backing::KeptWindow;
+use crate::follow::Follow;
 
 /// An object's file.
 #[derive(Debug)]
@@ -19,6 +23,10 @@ pub(crate) struct ObjectEntry {
     pub(crate) id: ObjectId,
     pub(crate) file: ObjectFile,
     pub(crate) page_size: PageSize,
+    /// Whether its holes must be filled by way of a window.
+    pub(crate) by_window: bool,
+    /// The window, once a fill has opened one.
+    pub(crate) window: OnceLock<KeptWindow>,
     /// One for each kind of access, made when first asked for.
     pub(crate) tokens: Mutex<BTreeMap<Access, Token>>,
 }
@@ -35,7 +43,8 @@ impl ObjectEntry {
 pub(crate) struct MappingEntry {
     pub(crate) id: MappingId,
     pub(crate) client: ClientId,
-    pub(crate) uffd: Arc<Uffd>,
+    /// Who watches it, part after part: the first address behind each part.
+    pub(crate) watchers: SmallVec<[(u64, Arc<Uffd>); 1]>,
     /// The whole of it.
     pub(crate) range: AddressRange,
     /// The page of the object at its start.
@@ -50,6 +59,26 @@ impl MappingEntry {
         self.range.slice(skip, pages.count().bytes(self.page_size).get())
     }
 
+    /// These addresses, which are its own, cut where another userfaultfd watches.
+    pub(crate) fn parts(
+        &self,
+        addresses: AddressRange,
+    ) -> impl Iterator<Item = (&Uffd, AddressRange)> {
+        let mut done = 0;
+        self.watchers.iter().filter_map(move |(end, uffd)| {
+            let end = (*end).min(addresses.end()).checked_sub(addresses.start())?;
+            let len = end.checked_sub(done).filter(|len| *len > 0)?;
+            let part = addresses.slice(done, len).expect("parts end at pages of the range");
+            done = end;
+            Some((&**uffd, part))
+        })
+    }
+
+    /// Makes whoever waits at these addresses fault again.
+    pub(crate) fn wake(&self, addresses: AddressRange) -> std::io::Result<()> {
+        self.parts(addresses).try_for_each(|(uffd, part)| uffd.wake(part))
+    }
+
     /// The page at an address inside it.
     pub(crate) fn page_at(&self, address: u64) -> PageIndex {
         let inside = (address - self.range.start()) >> self.page_size.shift();
@@ -62,8 +91,12 @@ impl MappingEntry {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: ClientId,
-    /// Set once, by the handshake.
-    pub(crate) uffd: OnceLock<Arc<Uffd>>,
+    /// The first is set by the handshake, others may follow; none is ever taken back.
+    uffds: Box<[OnceLock<Arc<Uffd>>]>,
+    /// Where the threads of each fault.
+    follows: Box<[Mutex<Follow>]>,
+    /// Its process, as this one knows it.
+    pub(crate) process: u32,
     /// Its mappings by their first address.
     pub(crate) ranges: RwLock<BTreeMap<u64, Arc<MappingEntry>>>,
     /// Whose unmap waits for what is in flight.
@@ -76,16 +109,41 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: ClientId) -> Self {
+    /// A session that may bring so many userfaultfds.
+    pub(crate) fn new(id: ClientId, process: u32, uffds: usize) -> Self {
         Self {
             id,
-            uffd: OnceLock::new(),
+            uffds: std::iter::repeat_with(OnceLock::new).take(uffds).collect(),
+            follows: (0..uffds).map(|_| Mutex::new(Follow::new())).collect(),
+            process,
             ranges: RwLock::default(),
             detaching: Mutex::default(),
             revoked: AtomicBool::new(false),
             kick: Notify::new(),
             offences: AtomicU32::new(0),
         }
+    }
+
+    /// The userfaultfds that it has handed over, by number.
+    pub(crate) fn uffds(&self) -> impl Iterator<Item = &Arc<Uffd>> {
+        self.uffds.iter().map_while(OnceLock::get)
+    }
+
+    /// What is known of where the threads of this userfaultfd fault.
+    pub(crate) fn follow(&self, shard: usize) -> &Mutex<Follow> {
+        &self.follows[shard]
+    }
+
+    /// Takes one more userfaultfd; gives its number, or it back if there are enough.
+    pub(crate) fn add_uffd(&self, uffd: Arc<Uffd>) -> Result<usize, Arc<Uffd>> {
+        let mut uffd = uffd;
+        for (number, place) in self.uffds.iter().enumerate() {
+            match place.set(uffd) {
+                Ok(()) => return Ok(number),
+                Err(back) => uffd = back,
+            }
+        }
+        Err(uffd)
     }
 
     pub(crate) fn revoke(&self) {

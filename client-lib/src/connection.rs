@@ -27,9 +27,9 @@ pub(crate) struct Connection {
         dead_code,
         reason = "held, not used: when the last holder of a userfaultfd closes it, the kernel \
                   answers absent pages with zeros; so as long as there may be a mapping, there is \
-                  this holder, whatever becomes of the daemon"
+                  these holders, whatever becomes of the daemon"
     )]
-    uffd: Uffd,
+    uffds: Vec<Uffd>,
 }
 
 /// What the daemon said of itself.
@@ -38,6 +38,8 @@ pub(crate) struct Welcome {
     pub(crate) client: u64,
     pub(crate) vram: ByteCount,
     pub(crate) ram: ByteCount,
+    /// How many userfaultfds it takes from us.
+    uffds: u8,
     pub(crate) page_size_default: Option<PageSize>,
 }
 
@@ -50,18 +52,15 @@ impl Connection {
         let answer = link.call(&hello, &[], deadline)?;
         let (welcome, source) = read_welcome(&link, answer)?;
 
-        let theirs = source.create()?;
-        let ours = theirs.try_clone().map_err(Cause::host("duplicate a descriptor"))?;
-        let answer = link.call(&Request::AttachUffd, &[theirs.as_fd()], deadline)?;
-        expect_done(&link, &answer)?;
-        // Only now: the daemon negotiates the features, and refuses what somebody else has.
-        let uffd = Uffd::rejoin(ours).map_err(userfaultfd_failed)?;
-
+        let mut uffds = Vec::new();
+        for _ in 0..welcome.uffds.max(1) {
+            uffds.push(hand_over(&link, &source, deadline)?);
+        }
         let watch = match options.on_lost {
             DaemonLost::Wait => None,
-            DaemonLost::Sigbus => Some(Watch::start(link.as_fd(), &uffd)?),
+            DaemonLost::Sigbus => Some(Watch::start(link.as_fd(), &uffds)?),
         };
-        Ok(Connection { watch, link, request_timeout: options.request_timeout, welcome, uffd })
+        Ok(Connection { watch, link, request_timeout: options.request_timeout, welcome, uffds })
     }
 
     /// Asks the daemon for something that brings no descriptor along.
@@ -101,13 +100,23 @@ enum Source {
 }
 
 impl Source {
-    fn create(self) -> Result<OwnedFd, Cause> {
+    fn create(&self) -> Result<OwnedFd, Cause> {
         let created = match self {
             Source::Device(device) => device.create(),
-            Source::Syscall { user_mode_only } => create_by_syscall(user_mode_only),
+            Source::Syscall { user_mode_only } => create_by_syscall(*user_mode_only),
         };
         created.map_err(Cause::host("create a userfaultfd"))
     }
+}
+
+/// Makes a userfaultfd, has the daemon serve it, and keeps a descriptor of it.
+fn hand_over(link: &Link, source: &Source, deadline: Deadline) -> Result<Uffd, Cause> {
+    let theirs = source.create()?;
+    let ours = theirs.try_clone().map_err(Cause::host("duplicate a descriptor"))?;
+    let answer = link.call(&Request::AttachUffd, &[theirs.as_fd()], deadline)?;
+    expect_done(link, &answer)?;
+    // Only now: the daemon negotiates the features, and refuses what somebody else has.
+    Uffd::rejoin(ours).map_err(userfaultfd_failed)
 }
 
 fn connect(path: &Path, timeout: Duration) -> Result<OwnedFd, Cause> {
@@ -124,7 +133,8 @@ fn connect(path: &Path, timeout: Duration) -> Result<OwnedFd, Cause> {
 }
 
 fn read_welcome(link: &Link, mut answer: Answer) -> Result<(Welcome, Source), Cause> {
-    let Reply::Welcome { client, uffd, vram_bytes, ram_bytes, page_bytes_default } = answer.reply
+    let Reply::Welcome { client, uffd, uffds, vram_bytes, ram_bytes, page_bytes_default } =
+        answer.reply
     else {
         return Err(link.unexpected(&answer));
     };
@@ -138,7 +148,7 @@ fn read_welcome(link: &Link, mut answer: Answer) -> Result<(Welcome, Source), Ca
         .transpose()
         .map_err(|_| link.fail(Cause::implausible("its default page size is none")))?;
     let (vram, ram) = (ByteCount::new(vram_bytes), ByteCount::new(ram_bytes));
-    Ok((Welcome { client, vram, ram, page_size_default }, source))
+    Ok((Welcome { client, vram, ram, uffds, page_size_default }, source))
 }
 
 fn expect_done(link: &Link, answer: &Answer) -> Result<(), Cause> {

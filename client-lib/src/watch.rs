@@ -48,7 +48,8 @@ pub(crate) struct LiveMapping {
 
 #[derive(Debug)]
 struct Live {
-    uffd: Uffd,
+    /// Each watches a part of what is mapped.
+    uffds: Vec<Uffd>,
     /// By address. The lock is held while they are poisoned, so that none is unmapped meanwhile;
     /// whoever holds it touches no managed memory.
     mappings: Mutex<BTreeMap<u64, LiveMapping>>,
@@ -56,9 +57,10 @@ struct Live {
 
 impl Watch {
     /// Starts to watch for the end of `socket`.
-    pub(crate) fn start(socket: BorrowedFd<'_>, uffd: &Uffd) -> Result<Watch, Cause> {
+    pub(crate) fn start(socket: BorrowedFd<'_>, uffds: &[Uffd]) -> Result<Watch, Cause> {
         let start = || {
-            let live = Live { uffd: uffd.try_clone()?, mappings: Mutex::default() };
+            let uffds = uffds.iter().map(Uffd::try_clone).collect::<io::Result<_>>()?;
+            let live = Live { uffds, mappings: Mutex::default() };
             let live = Arc::new(live);
             let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
             let watcher = Watcher {
@@ -114,30 +116,29 @@ impl Watcher {
             return;
         }
         // No `IN`: replies belong to whoever asked. `HUP` and `ERR` are reported in any case.
-        match self.wait_for(self.socket.as_fd(), PollFlags::RDHUP) {
+        match self.wait_for(&[self.socket.as_fd()], PollFlags::RDHUP) {
             Awoken::Stopped => return,
             Awoken::Ready => self.live.lose_everything(),
         }
         // What somebody else punches from now on is lost for us too.
         let mut events = EventBuffer::new(EVENTS_MAX);
-        while let Awoken::Ready = self.wait_for(self.live.uffd.as_fd(), PollFlags::IN) {
+        let uffds: Vec<BorrowedFd<'_>> = self.live.uffds.iter().map(AsFd::as_fd).collect();
+        while let Awoken::Ready = self.wait_for(&uffds, PollFlags::IN) {
             if self.live.answer(&mut events).is_err() {
                 return;
             }
         }
     }
 
-    /// Sleeps until `fd` is ready or we are to stop.
-    fn wait_for(&self, fd: BorrowedFd<'_>, ready: PollFlags) -> Awoken {
+    /// Sleeps until one of `fds` is ready or we are to stop.
+    fn wait_for(&self, fds: &[BorrowedFd<'_>], ready: PollFlags) -> Awoken {
         loop {
-            let mut polled = [
-                PollFd::from_borrowed_fd(fd, ready),
-                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
-            ];
+            let mut polled = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
+            polled.extend(fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, ready)));
             match poll(&mut polled, None) {
-                Ok(_) if !polled[1].revents().is_empty() => return Awoken::Stopped,
-                Ok(_) if !polled[0].revents().is_empty() => return Awoken::Ready,
-                // With two descriptors of our own, only want of memory is left.
+                Ok(_) if !polled[0].revents().is_empty() => return Awoken::Stopped,
+                Ok(count) if count > 0 => return Awoken::Ready,
+                // With descriptors of our own, only want of memory is left.
                 Ok(_) | Err(Errno::INTR | Errno::NOMEM) => thread::yield_now(),
                 Err(_) => return Awoken::Stopped,
             }
@@ -165,20 +166,33 @@ impl Live {
 
     /// Answers whoever faults after that.
     fn answer(&self, events: &mut EventBuffer) -> io::Result<()> {
-        self.uffd.read_events(events)?;
-        for FaultEvent { address, kind, write: _ } in events.events() {
-            let Some(page) = AddressRange::new(address, KERNEL_PAGE_BYTES) else { continue };
-            match kind {
-                FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),
-                FaultKind::WriteProtected => self.unprotect(page),
+        for uffd in &self.uffds {
+            uffd.read_events(events)?;
+            for FaultEvent { address, kind, .. } in events.events() {
+                let Some(page) = self.page_at(address) else { continue };
+                match kind {
+                    FaultKind::Missing | FaultKind::Minor => self.install_or_poison(page),
+                    FaultKind::WriteProtected => self.unprotect(page),
+                }
             }
         }
         Ok(())
     }
 
+    /// The page that a fault is about, as large as the mapping's are.
+    fn page_at(&self, address: u64) -> Option<AddressRange> {
+        let mappings = self.mappings.lock();
+        let around = mappings.range(..=address).next_back();
+        let page_bytes = around.map_or(KERNEL_PAGE_BYTES, |(_, it)| it.range.page_bytes());
+        match page_bytes {
+            KERNEL_PAGE_BYTES => AddressRange::new(address, KERNEL_PAGE_BYTES),
+            _ => AddressRange::huge_page_around(address),
+        }
+    }
+
     /// Maps a page that the file has by now, and gives up one that it has not.
     fn install_or_poison(&self, page: AddressRange) {
-        match self.uffd.install(page, Protection::Writable).end {
+        match self.first().install(page, Protection::Writable).end {
             InstallEnd::Absent => self.poison(page),
             // Done; or whoever waits was woken, faults again, and is answered again.
             InstallEnd::Complete
@@ -187,24 +201,32 @@ impl Live {
             | InstallEnd::Gone
             | InstallEnd::Failed(_) => {}
         }
+        self.wake(page);
     }
 
     fn poison(&self, range: AddressRange) {
-        match self.uffd.poison(range) {
+        match self.first().poison(range) {
             PoisonOutcome::Poisoned | PoisonOutcome::Present => {}
-            // Whoever waits there faults again, and is answered again.
-            PoisonOutcome::NotMapped | PoisonOutcome::Changing | PoisonOutcome::Failed(_) => {
-                self.wake(range);
+            // Where the next userfaultfd begins to watch, or where the program has made a hole, one
+            // call cannot go on. There are few such places, so halving finds them soon.
+            PoisonOutcome::NotMapped if range.len() > range.page_bytes() => {
+                let half = (range.len() / 2).next_multiple_of(range.page_bytes());
+                let halves = [range.slice(0, half), range.slice(half, range.len() - half)];
+                halves.into_iter().flatten().for_each(|half| self.poison(half));
+                return;
             }
+            PoisonOutcome::NotMapped | PoisonOutcome::Changing | PoisonOutcome::Failed(_) => {}
             // We are not gone.
-            PoisonOutcome::Gone => {}
+            PoisonOutcome::Gone => return,
         }
+        // Whoever waits there faults again, and is answered again.
+        self.wake(range);
     }
 
     fn unprotect(&self, range: AddressRange) {
-        match self.uffd.unprotect(range) {
-            ProtectOutcome::Done => {}
-            ProtectOutcome::NotMapped
+        match self.first().unprotect(range) {
+            ProtectOutcome::Done
+            | ProtectOutcome::NotMapped
             | ProtectOutcome::Changing
             | ProtectOutcome::NoMemory
             | ProtectOutcome::Failed(_) => self.wake(range),
@@ -212,9 +234,17 @@ impl Live {
         }
     }
 
+    /// Page tables can be changed through any of our userfaultfds.
+    fn first(&self) -> &Uffd {
+        self.uffds.first().expect("a connection has at least one userfaultfd")
+    }
+
+    /// A thread waits in the userfaultfd that watches its page, and is woken through no other.
     fn wake(&self, range: AddressRange) {
-        // It fails for addresses that no process can have, and these came from the kernel.
-        let _never_beyond = self.uffd.wake(range);
+        for uffd in &self.uffds {
+            // It fails for addresses that no process can have, and these came from the kernel.
+            let _never_beyond = uffd.wake(range);
+        }
     }
 }
 
@@ -223,7 +253,8 @@ impl LiveMapping {
     /// is installed for whoever touches it.
     ///
     /// A page that was allocated by fallocate(2) and never touched since counts as absent, like
-    /// one that was never written. The kernel makes no difference there either.
+    /// one that was never written. The kernel makes no difference there either. Of a file of huge
+    /// frames it does not say where its holes are: each page is asked for by who touches it.
     fn absent(&self) -> Vec<AddressRange> {
         let end = self.offset + self.range.len();
         let mut parts = Vec::new();

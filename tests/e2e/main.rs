@@ -4,6 +4,7 @@ mod accounting;
 mod atomics;
 mod isolation;
 mod limits;
+mod link;
 mod protocol;
 mod rough;
 mod shared_writes;
@@ -12,6 +13,7 @@ mod signals;
 mod sigstop;
 mod stop;
 mod syscalls;
+mod threads;
 
 use bo_tests::{Programs, Station, User};
 

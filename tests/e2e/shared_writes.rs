@@ -10,17 +10,17 @@ const THREADS: u64 = 4;
 const STEPS: u64 = 6_000;
 
 /// What two processes saw, and what each of them finds at the end.
-struct Outcome {
+pub(crate) struct Outcome {
     tally: Tally,
     censuses: [Census; 2],
     evictions: u64,
 }
 
-fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
+pub(crate) fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
     storm_with_pages(station, users, (OBJECT, PAGE), seed)
 }
 
-fn storm_with_pages(
+pub(crate) fn storm_with_pages(
     station: &Station,
     users: [User; 2],
     (bytes, page_bytes): (u64, u64),
@@ -65,7 +65,7 @@ fn census(actor: &mut Actor, order: &Order) -> Census {
 }
 
 #[track_caller]
-fn assert_nothing_was_lost(outcome: &Outcome) {
+pub(crate) fn assert_nothing_was_lost(outcome: &Outcome) {
     let Tally { steps, lost, stale, torn, written } = &outcome.tally;
     println!("{steps} loads and stores, {} evictions", outcome.evictions);
     assert_eq!((*lost, *stale, *torn), (0, 0, 0));

@@ -38,6 +38,13 @@ impl Books {
         Some(number(found, name))
     }
 
+    /// A whole number of one direction of the simulated link, such as `in_flight` of `in`.
+    #[must_use]
+    #[track_caller]
+    pub fn link(&self, direction: &str, name: &str) -> u64 {
+        number(&self.0["link"][direction], name)
+    }
+
     /// How many bytes are in use in the VRAM pool and in the store.
     #[must_use]
     pub fn used(&self) -> (u64, u64) {

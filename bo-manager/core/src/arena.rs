@@ -1,6 +1,9 @@
-//! Slots that remember which life they name: a slab, and a generation for each of its keys.
+//! Slots that remember which life they name: a generation for each, and a list of the free ones.
+//!
+//! `slab` moves all of its entries when it grows, which takes milliseconds once there are a
+//! hundred thousand of them; this one grows in pieces.
 
-use slab::Slab;
+use crate::chunked::Chunked;
 
 /// An id made of a slot and a generation.
 pub(crate) trait Key: Copy {
@@ -26,75 +29,139 @@ macro_rules! key {
 }
 key!(bo_units::ObjectId, bo_units::ClientId, bo_units::MappingId);
 
-/// A table whose ids are never given twice, although its slots are.
+/// No free slot comes after this one.
+const NONE: u32 = u32::MAX;
+
+/// Entries in one piece of a table.
+const CHUNK: usize = 256;
+
+#[derive(Debug)]
+enum Entry<T> {
+    Live(T),
+    /// The next free slot is `next`.
+    Free {
+        next: u32,
+    },
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Raised when the entry leaves. Never 0: an id of all zeros names nothing.
+    generation: u32,
+    entry: Entry<T>,
+}
+
+/// A table whose ids are never given twice, although its slots are. Every operation is
+/// constant-time, and none moves an entry.
 #[derive(Debug)]
 pub(crate) struct Arena<K, T> {
-    entries: Slab<T>,
-    /// One for each slot that was ever used. Raised when its entry leaves.
-    generations: Vec<u32>,
+    slots: Chunked<Slot<T>, CHUNK>,
+    /// The slot that was freed last.
+    free: u32,
+    len: usize,
     key: std::marker::PhantomData<K>,
 }
 
 impl<K: Key, T> Arena<K, T> {
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), generations: Vec::new(), key: std::marker::PhantomData }
+        let slots = Chunked::default();
+        Self { slots, free: NONE, len: 0, key: std::marker::PhantomData }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     pub(crate) fn insert(&mut self, value: T) -> K {
-        let slot = self.entries.insert(value);
-        if slot == self.generations.len() {
-            // Generation 0 is never used: an id of all zeros names nothing.
-            self.generations.push(1);
+        self.len += 1;
+        if self.free == NONE {
+            let number = u32::try_from(self.slots.len()).expect("limits keep every table small");
+            assert!(number != NONE, "limits keep every table below 2^32 - 1 entries");
+            self.slots.push(Slot { generation: 1, entry: Entry::Live(value) });
+            return K::from_parts(number, 1);
         }
-        let number = u32::try_from(slot).expect("limits keep every table below 2^32 entries");
-        K::from_parts(number, self.generations[slot])
+        let number = self.free;
+        let slot = &mut self.slots[number as usize];
+        let Entry::Free { next } = slot.entry else { panic!("a free slot is free") };
+        self.free = next;
+        slot.entry = Entry::Live(value);
+        K::from_parts(number, slot.generation)
     }
 
     pub(crate) fn get(&self, id: K) -> Option<&T> {
-        let slot = id.slot() as usize;
-        (self.generations.get(slot) == Some(&id.generation())).then(|| self.entries.get(slot))?
+        let slot = self.slots.get(id.slot() as usize)?;
+        slot.live().filter(|_| slot.generation == id.generation())
     }
 
     pub(crate) fn get_mut(&mut self, id: K) -> Option<&mut T> {
-        let slot = id.slot() as usize;
-        (self.generations.get(slot) == Some(&id.generation()))
-            .then(|| self.entries.get_mut(slot))?
+        let slot = self.slots.get_mut(id.slot() as usize)?;
+        match &mut slot.entry {
+            Entry::Live(value) if slot.generation == id.generation() => Some(value),
+            Entry::Live(_) | Entry::Free { .. } => None,
+        }
     }
 
     /// The living entry of a slot, for names that the core keeps itself and never lets grow stale.
     pub(crate) fn at_slot(&self, slot: u32) -> Option<&T> {
-        self.entries.get(slot as usize)
+        self.slots.get(slot as usize)?.live()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn at_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match &mut self.slots.get_mut(slot as usize)?.entry {
+            Entry::Live(value) => Some(value),
+            Entry::Free { .. } => None,
+        }
     }
 
     /// The whole id of a living slot.
     pub(crate) fn id_at(&self, slot: u32) -> Option<K> {
-        self.entries
-            .contains(slot as usize)
-            .then(|| K::from_parts(slot, self.generations[slot as usize]))
+        let entry = self.slots.get(slot as usize)?;
+        entry.live().map(|_| K::from_parts(slot, entry.generation))
     }
 
     pub(crate) fn remove(&mut self, id: K) -> Option<T> {
         self.get(id)?;
-        let slot = id.slot() as usize;
-        self.generations[slot] = self.generations[slot].wrapping_add(1).max(1);
-        Some(self.entries.remove(slot))
+        let slot = &mut self.slots[id.slot() as usize];
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        let entry = std::mem::replace(&mut slot.entry, Entry::Free { next: self.free });
+        self.free = id.slot();
+        self.len -= 1;
+        match entry {
+            Entry::Live(value) => Some(value),
+            Entry::Free { .. } => None,
+        }
     }
 
+    /// How many slots there are, living or not.
+    pub(crate) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("limits keep every table below 2^32 entries")
+    }
+
+    /// All that live, in the order of their slots. A walk over the whole table.
+    #[cfg(any(test, feature = "sim", feature = "verify"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
-        self.entries.iter().map(|(slot, value)| {
-            let number = u32::try_from(slot).expect("limits keep every table below 2^32 entries");
-            (K::from_parts(number, self.generations[slot]), value)
+        self.slots.iter().zip(0_u32..).filter_map(|(slot, number)| {
+            slot.live().map(|value| (K::from_parts(number, slot.generation), value))
         })
+    }
+}
+
+impl<T> Slot<T> {
+    fn live(&self) -> Option<&T> {
+        match &self.entry {
+            Entry::Live(value) => Some(value),
+            Entry::Free { .. } => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bo_units::ObjectId;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -122,5 +189,37 @@ mod tests {
         let mut arena: Arena<ObjectId, u8> = Arena::new();
         arena.insert(1);
         assert_eq!(arena.get(ObjectId { slot: 0, generation: 0 }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_map_would(
+            steps in proptest::collection::vec((any::<bool>(), any::<usize>()), 0..700),
+        ) {
+            let mut arena: Arena<ObjectId, usize> = Arena::new();
+            let mut model = BTreeMap::new();
+            let mut dead = Vec::new();
+            for (insert, chance) in steps {
+                if insert || model.is_empty() {
+                    let id = arena.insert(chance);
+                    prop_assert!(!dead.contains(&id), "an id is given once");
+                    model.insert(id, chance);
+                } else {
+                    let id = *model.keys().nth(chance % model.len()).expect("one of them");
+                    prop_assert_eq!(arena.remove(id), model.remove(&id));
+                    dead.push(id);
+                }
+            }
+            prop_assert_eq!(arena.len(), model.len());
+            prop_assert!(dead.iter().all(|id| arena.get(*id).is_none()));
+            for (id, value) in &mut model {
+                prop_assert_eq!(arena.get_mut(*id), Some(&mut *value));
+                prop_assert_eq!(arena.at_slot_mut(id.slot), Some(value));
+                prop_assert_eq!(arena.id_at(id.slot), Some(*id));
+            }
+            let all: BTreeMap<ObjectId, usize> =
+                arena.iter().map(|(id, value)| (id, *value)).collect();
+            prop_assert_eq!(all, model);
+        }
     }
 }

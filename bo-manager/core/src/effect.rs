@@ -146,6 +146,9 @@ pub enum Action {
         /// Which object.
         object: ObjectId,
     },
+    /// Nothing: long work under the lock has come to the end of one step. Others have the lock
+    /// now, if they wait for it. Outcome: [`Outcome::Yielded`], upon which the next step is made.
+    Yield,
 }
 
 /// How an installation ended. All of these happen on a healthy host.
@@ -201,4 +204,6 @@ pub enum Outcome {
     Discarded,
     /// Of [`Action::Destroy`].
     Destroyed,
+    /// Of [`Action::Yield`].
+    Yielded,
 }

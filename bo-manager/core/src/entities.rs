@@ -15,7 +15,9 @@ use crate::{Access, Placement};
 pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) holds: BTreeMap<u32, Hold>,
-    pub(crate) mappings: SmallVec<[MappingId; 8]>,
+    /// The slot of the mapping that was made last. The others are linked through [`Siblings`].
+    pub(crate) newest_mapping: Option<u32>,
+    pub(crate) mappings: u32,
     pub(crate) stats: ClientStats,
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct Object {
     pub(crate) in_flight: u32,
     /// No holder is left; nothing new may start.
     pub(crate) dying: bool,
+    /// The pages before this one are forgotten already. Only a dying object forgets any.
+    pub(crate) forgotten: PageIndex,
     pub(crate) resident: PageCount,
     /// Pages with a slot in the store, resident ones among them.
     pub(crate) stored: PageCount,
@@ -54,6 +58,12 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) fn bytes(&self) -> u64 {
         self.pages.pages().bytes(self.page_size).get()
+    }
+
+    /// True from the first page that is forgotten to the end of the file.
+    #[cfg(any(test, feature = "sim", feature = "verify"))]
+    pub(crate) fn is_being_forgotten(&self) -> bool {
+        self.forgotten > PageIndex::ZERO
     }
 
     pub(crate) fn all(&self) -> PageRange {
@@ -72,7 +82,16 @@ pub(crate) struct Mapping {
     pub(crate) in_flight: u32,
     /// The client has asked to detach it; nothing new may start.
     pub(crate) closing: bool,
+    pub(crate) siblings: Siblings,
     pub(crate) stream: Stream,
+}
+
+/// The slots of the mappings of the same client that were made before and after this one. A list
+/// of all would have to be searched when one of sixty thousand goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Siblings {
+    pub(crate) older: Option<u32>,
+    pub(crate) newer: Option<u32>,
 }
 
 /// Whether the faults of a mapping follow each other.
@@ -121,15 +140,24 @@ pub struct ClientView {
     pub objects: u32,
     /// Its live mappings.
     pub mappings: u32,
-    /// Bytes of the objects it holds.
+    /// What it holds, added up.
+    #[serde(flatten)]
+    pub sums: HoldSums,
+    /// What it did.
+    #[serde(flatten)]
+    pub stats: ClientStats,
+}
+
+/// What a client's holds add up to, as far as they have been added: see
+/// [`Manager::add_holds`](crate::Manager::add_holds).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct HoldSums {
+    /// Bytes of the objects.
     pub total_bytes: u64,
     /// Bytes of those that others hold too.
     pub shared_bytes: u64,
     /// Bytes of those that are present.
     pub resident_bytes: u64,
-    /// What it did.
-    #[serde(flatten)]
-    pub stats: ClientStats,
 }
 
 /// A mapping, for the shell's checks.

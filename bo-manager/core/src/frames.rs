@@ -2,6 +2,7 @@
 
 use bo_units::PageIndex;
 
+use crate::chunked::Chunked;
 use crate::page::PageKey;
 
 /// One page-sized piece of the pool, numbered densely so that policies can keep arrays.
@@ -22,19 +23,24 @@ impl FrameId {
     }
 }
 
-/// Who is in which frame. Free numbers are used again, lowest stack first.
+/// Who is in which frame. Numbers that were freed are used again, the latest first; the list of
+/// them threads through the table, so that a free frame takes no more room than one in use.
 #[derive(Debug, Default)]
 pub(crate) struct FrameTable {
-    /// Meaningless for free frames.
-    pages: Vec<PageKey>,
-    free: Vec<u32>,
+    /// Of a free frame: no object, and the number of the next free one.
+    pages: Chunked<PageKey>,
+    last_freed: Option<u32>,
+    free: usize,
 }
 
 impl FrameTable {
     pub(crate) fn take(&mut self, key: PageKey) -> FrameId {
-        match self.free.pop() {
+        match self.last_freed {
             Some(number) => {
-                self.pages[number as usize] = key;
+                let free = std::mem::replace(&mut self.pages[number as usize], key);
+                let next = free.page.get();
+                self.last_freed = (next != NONE).then_some(next);
+                self.free -= 1;
                 FrameId(number)
             }
             None => {
@@ -46,8 +52,10 @@ impl FrameTable {
     }
 
     pub(crate) fn put_back(&mut self, frame: FrameId) {
-        self.pages[frame.index()] = PageKey { object: u32::MAX, page: PageIndex::new(u32::MAX) };
-        self.free.push(frame.0);
+        let next = PageIndex::new(self.last_freed.unwrap_or(NONE));
+        self.pages[frame.index()] = PageKey { object: NONE, page: next };
+        self.last_freed = Some(frame.0);
+        self.free += 1;
     }
 
     pub(crate) fn page(&self, frame: FrameId) -> PageKey {
@@ -56,7 +64,7 @@ impl FrameTable {
 
     #[cfg(any(test, feature = "sim", feature = "verify"))]
     pub(crate) fn in_use(&self) -> usize {
-        self.pages.len() - self.free.len()
+        self.pages.len() - self.free
     }
 }
 
@@ -77,7 +85,7 @@ const fn unlinked(number: u32) -> Link {
 /// only when it meets a frame number for the first time.
 #[derive(Debug)]
 pub(crate) struct FrameList {
-    links: Vec<Link>,
+    links: Chunked<Link>,
     coldest: u32,
     hottest: u32,
     len: usize,
@@ -85,7 +93,7 @@ pub(crate) struct FrameList {
 
 impl Default for FrameList {
     fn default() -> Self {
-        Self { links: Vec::new(), coldest: NONE, hottest: NONE, len: 0 }
+        Self { links: Chunked::default(), coldest: NONE, hottest: NONE, len: 0 }
     }
 }
 

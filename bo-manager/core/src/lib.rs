@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod chunked;
 mod effect;
 mod entities;
 mod frames;
 mod limits;
+mod link;
 mod manager;
 mod page;
 pub mod policy;
@@ -29,10 +31,13 @@ pub mod sim;
 pub use effect::{
     Action, Copied, Effect, EffectId, Install, InstallEnd, Outcome, Protection, Slot, Source,
 };
-pub use entities::{ClientView, MappingView, ObjectView};
+pub use entities::{ClientView, HoldSums, MappingView, ObjectView};
 pub use frames::FrameId;
-pub use limits::{CoreConfig, Limits};
-pub use manager::{AllocRequest, Allocated, Attached, Fault, FaultKind, Heard, Manager, Prefetch};
+pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
+pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
+pub use manager::{
+    AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager, Prefetch,
+};
 pub use page::PageKey;
 pub use refusal::Refusal;
 pub use stats::{ClientStats, Gauges, ObjectStats, Stats};

@@ -13,6 +13,10 @@ pub struct CoreConfig {
     pub ram: ByteCount,
     /// A fault may bring in neighbours up to an extent of this many bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Pages of 2 MiB are the fastest that the pool has. Objects in VRAM of at least that size
+    /// whose maker does not choose have them, unless an eighth of such an object or more would be
+    /// behind its end.
+    pub huge_frames: bool,
     /// Background reclaim starts when fewer bytes than this are free in the pool.
     pub reclaim_start_free: ByteCount,
     /// Background reclaim stops when this many bytes are free.
@@ -21,6 +25,9 @@ pub struct CoreConfig {
     pub policy: String,
     /// The ceilings.
     pub limits: Limits,
+    /// Pages that one step of a long walk looks at under the lock, at least 1. The usual 512 are
+    /// 8 KiB of tables, about a microsecond.
+    pub step_pages: u32,
 }
 
 impl CoreConfig {
@@ -31,10 +38,12 @@ impl CoreConfig {
             vram,
             ram,
             fault_around: ByteCount::new(64 * 1024),
+            huge_frames: false,
             reclaim_start_free: ByteCount::new(vram.get() / 32),
             reclaim_stop_free: ByteCount::new(vram.get() / 16),
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
+            step_pages: 512,
         }
     }
 }
@@ -65,6 +74,32 @@ impl Limits {
     };
 }
 
+/// Pages that one step of a touch moves in the policy's lists, where each is a few cache misses.
+pub(crate) const TOUCH_STEP_PAGES: u32 = 32;
+
+/// Frames of dying objects that a policy may name in a row before others have their turn.
+pub(crate) const DYING_STEP_FRAMES: usize = 64;
+
+/// Mappings of a client that is gone that one step forgets.
+pub(crate) const GONE_STEP_MAPPINGS: usize = 8;
+
+/// Holds of a client that is gone that one step gives back. The last hold forgets up to a leaf of
+/// pages.
+pub(crate) const GONE_STEP_HOLDS: usize = 4;
+
+/// Slots of a table of clients or objects that one step of a list looks at.
+pub(crate) const LIST_STEP_SLOTS: u32 = 32;
+
+/// Holds that one step of adding up looks at.
+pub(crate) const LIST_STEP_HOLDS: usize = 32;
+
+/// Copies of present pages that one step gives up, to make RAM for an object that stays there.
+pub(crate) const RAM_STEP_COPIES: usize = 32;
+
+/// Moves and effects in flight that are provided for from the start: with more of them a table
+/// that grows is copied under the lock.
+pub(crate) const IN_FLIGHT_USUAL: usize = 2048;
+
 /// The largest object: 1 TiB.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 1 << 40;
 
@@ -88,6 +123,9 @@ pub(crate) const RECLAIM_STEP_BYTES_MIN: u64 = 64 * 1024;
 /// The most that such a step frees.
 pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
 
+/// Neighbouring pages that get their entries by one call: 2 MiB of the smallest.
+pub(crate) const ANSWER_RUN_PAGES: u32 = 512;
+
 /// Mappings of an object in which prefetched pages are installed. In others their first use faults.
 pub(crate) const PREFETCH_MAPPINGS_MAX: usize = 4;
 
@@ -106,6 +144,9 @@ pub(crate) const STREAM_FAULTS_MIN: u8 = 2;
 /// How often a stream doubles the extent of its fills: from 64 KiB to 256 KiB by default. Beyond
 /// that the first page waits longer than the faults that are saved.
 pub(crate) const STREAM_DOUBLINGS_MAX: u32 = 2;
+
+/// Copy queues in each direction of a simulated link. Their sharing is exact up to sixteen.
+pub const LINK_QUEUES_MAX: u32 = 16;
 
 const _: () = assert!(EVICT_RUN_BYTES <= RECLAIM_STEP_BYTES_MAX);
 const _: () = assert!(EVICT_RUN_PAGES <= 1024);

@@ -17,6 +17,7 @@ use crate::stats::Stats;
 use crate::store::{Exchange, StoreBook};
 
 mod answer;
+mod attach;
 mod evict;
 mod fill;
 mod hints;
@@ -25,10 +26,13 @@ mod room;
 mod teardown;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
+mod victims;
 mod views;
 
+pub use attach::{Attached, Guard};
 pub use hints::Prefetch;
-pub use requests::{AllocRequest, Allocated, Attached};
+pub use requests::{AllocRequest, Allocated};
+pub use teardown::Farewell;
 
 /// One page fault, as the shell heard it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,15 +124,19 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Move(MoveId),
-    /// An entry for one page in one mapping.
+    /// Entries for neighbouring pages in one mapping.
     Answer {
         object: ObjectId,
         mapping: MappingId,
-        page: PageIndex,
+        pages: PageRange,
         faults: u32,
     },
     Discard(Vec<Slot>),
     Destroy(ObjectId),
+    /// The next step of forgetting the pages of a dying object.
+    Forget(ObjectId),
+    /// Another look for room.
+    Again,
 }
 
 /// Decides everything and does nothing. Feed it, then empty it.
@@ -161,6 +169,8 @@ pub struct Manager {
     pub(crate) pending: Slab<Pending>,
     /// Fills without room, oldest first. What is freed goes to the first of them.
     pub(crate) queue: VecDeque<MoveId>,
+    /// Bytes that those in `queue` need together.
+    pub(crate) queued: u64,
     pub(crate) effects: VecDeque<Effect>,
     /// Kept to be used again, so that a reclaim does not allocate.
     pub(crate) victims: Vec<FrameId>,
@@ -196,9 +206,10 @@ impl Manager {
             ram_peak: 0,
             page_sizes: [0; 10],
             policy,
-            moves: Slab::new(),
-            pending: Slab::new(),
+            moves: Slab::with_capacity(limits::IN_FLIGHT_USUAL),
+            pending: Slab::with_capacity(limits::IN_FLIGHT_USUAL),
             queue: VecDeque::new(),
+            queued: 0,
             effects: VecDeque::new(),
             victims: Vec::new(),
             rescues: 0,
@@ -256,14 +267,17 @@ impl Manager {
             }
             (Pending::Move(at), Outcome::CopiedOut(Copied::Failed)) => self.on_copy_failed(at),
             (Pending::Move(at), Outcome::Punched { done }) => self.on_punched(at, done),
-            (Pending::Answer { object, mapping, page, faults }, Outcome::Installed(end)) => {
-                self.on_answered(object, mapping, page, faults, Some(end));
+            (Pending::Answer { object, mapping, pages, faults }, Outcome::Installed(end)) => {
+                self.on_answered(object, mapping, pages, faults, Some(end));
             }
-            (Pending::Answer { object, mapping, page, faults }, Outcome::Unprotected) => {
-                self.on_answered(object, mapping, page, faults, None);
+            (Pending::Answer { object, mapping, pages, faults }, Outcome::Unprotected) => {
+                self.on_answered(object, mapping, pages, faults, None);
             }
-            (Pending::Discard(slots), Outcome::Discarded) => self.store.discarded(&slots),
+            (Pending::Discard(slots), Outcome::Discarded) => self.on_discarded(&slots),
             (Pending::Destroy(object), Outcome::Destroyed) => self.on_destroyed(object),
+            (Pending::Forget(object), Outcome::Yielded) => self.forget_pages(object),
+            // It is made below.
+            (Pending::Again, Outcome::Yielded) => {}
             (pending, outcome) => panic!("{outcome:?} is no outcome of {pending:?}"),
         }
         self.settle();
@@ -295,7 +309,7 @@ impl Manager {
 
     /// How much one step frees: a few pages of the smallest size in use, so that the lock is free
     /// again in microseconds.
-    fn reclaim_step(&self) -> u64 {
+    pub(crate) fn reclaim_step(&self) -> u64 {
         let smallest =
             self.page_sizes.iter().position(|count| *count > 0).map_or(0, |at| 4096 << at);
         (limits::RECLAIM_STEP_PAGES * smallest)

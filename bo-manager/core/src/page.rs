@@ -1,8 +1,12 @@
-//! Where one page stands, and the table of an object's pages.
+//! Where one page stands.
 
 use bo_units::{PageCount, PageIndex, PageRange};
 
 use crate::frames::FrameId;
+
+mod table;
+
+pub(crate) use table::PageTable;
 
 /// Names a page among all pages: the slot of its object, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,90 +131,11 @@ pub(crate) fn grown(range: PageRange) -> PageRange {
     run(range.first(), range.count().as_usize() + 1)
 }
 
-const LEAF_PAGES: usize = 512;
-
-/// The pages of one object. A leaf exists once a page in it was touched, so that a terabyte that
-/// nobody uses costs its directory only.
-#[derive(Debug)]
-pub(crate) struct PageTable {
-    leaves: Vec<Option<Box<[Page; LEAF_PAGES]>>>,
-    pages: PageCount,
-}
-
-impl PageTable {
-    pub(crate) fn new(pages: PageCount) -> Self {
-        let leaves = (pages.get() as usize).div_ceil(LEAF_PAGES);
-        Self { leaves: std::iter::repeat_with(|| None).take(leaves).collect(), pages }
-    }
-
-    pub(crate) fn pages(&self) -> PageCount {
-        self.pages
-    }
-
-    pub(crate) fn get(&self, index: PageIndex) -> Page {
-        assert!(index.get() < self.pages.get(), "a granted page is inside its object");
-        let at = index.get() as usize;
-        match &self.leaves[at / LEAF_PAGES] {
-            Some(leaf) => leaf[at % LEAF_PAGES],
-            None => Page::VIRGIN,
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self, index: PageIndex) -> &mut Page {
-        assert!(index.get() < self.pages.get(), "a granted page is inside its object");
-        let at = index.get() as usize;
-        let leaf = self.leaves[at / LEAF_PAGES]
-            .get_or_insert_with(|| Box::new([Page::VIRGIN; LEAF_PAGES]));
-        &mut leaf[at % LEAF_PAGES]
-    }
-
-    /// The pages of `range` that were ever touched, in order.
-    pub(crate) fn touched(&self, range: PageRange) -> impl Iterator<Item = (PageIndex, Page)> {
-        let (start, end) = (range.first().get() as usize, range.end().get() as usize);
-        let leaves = start / LEAF_PAGES..end.div_ceil(LEAF_PAGES).min(self.leaves.len());
-        leaves
-            .filter_map(|number| self.leaves[number].as_deref().map(|leaf| (number, leaf)))
-            .flat_map(|(number, leaf)| {
-                leaf.iter().enumerate().map(move |(at, page)| (number * LEAF_PAGES + at, *page))
-            })
-            .filter(move |(at, _)| start <= *at && *at < end)
-            .map(|(at, page)| {
-                let number = u32::try_from(at).expect("an object has at most 2^28 pages");
-                (PageIndex::new(number), page)
-            })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn a_page_that_nobody_touched_is_absent_and_zero() {
-        let table = PageTable::new(PageCount::new(1 << 28));
-        let page = table.get(PageIndex::new((1 << 28) - 1));
-        assert_eq!(page.residency, Residency::Absent);
-        assert!(page.copy.is_valid());
-        assert!(!page.copy.is_guarded());
-        assert_eq!(page.copy.slot(), None);
-    }
-
-    #[test]
-    fn touched_pages_are_found_in_order_and_inside_the_range_only() {
-        let mut table = PageTable::new(PageCount::new(2000));
-        for at in [3, 600, 1999] {
-            table.get_mut(PageIndex::new(at)).copy = StoreCopy::DIRTY;
-        }
-        let range = run(PageIndex::new(4), 1990);
-        let dirty: Vec<u32> = table
-            .touched(range)
-            .filter(|(_, page)| page.copy == StoreCopy::DIRTY)
-            .map(|(index, _)| index.get())
-            .collect();
-        assert_eq!(dirty, [600]);
-    }
 
     #[test]
     fn a_slot_keeps_its_number_beside_the_guard() {
@@ -222,34 +147,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_table_does_what_a_map_would(
-            count in 1_u32..3000,
-            writes in proptest::collection::vec((any::<u32>(), 0_u32..100), 0..60),
-            first in any::<u32>(),
-            len in any::<u32>(),
-        ) {
-            let mut table = PageTable::new(PageCount::new(count));
-            let mut model = std::collections::BTreeMap::new();
-            for (at, slot) in writes {
-                let copy = StoreCopy::guarded_in(slot);
-                table.get_mut(PageIndex::new(at % count)).copy = copy;
-                model.insert(at % count, copy);
-            }
-            let first = first % count;
-            let range = run(PageIndex::new(first), (len % (count - first)) as usize);
-            let seen: Vec<(u32, StoreCopy)> = (table.touched(range))
-                .filter(|(_, page)| page.copy != StoreCopy::VIRGIN)
-                .map(|(index, page)| (index.get(), page.copy))
-                .collect();
-            let right: Vec<(u32, StoreCopy)> =
-                model.range(first..range.end().get()).map(|(at, copy)| (*at, *copy)).collect();
-            prop_assert_eq!(seen, right);
-            for (at, copy) in model {
-                prop_assert_eq!(table.get(PageIndex::new(at)).copy, copy);
-            }
-        }
-
         #[test]
         fn a_copy_is_one_thing_only(slot in 0..StoreCopy::SLOTS_MAX) {
             let copy = StoreCopy::guarded_in(slot);

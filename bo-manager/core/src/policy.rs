@@ -24,7 +24,8 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// request.
     fn on_touched(&mut self, frame: FrameId);
 
-    /// `frame` is being evicted or freed. Always called before its number is used again.
+    /// `frame` is being evicted or freed, or its object is. Always called before its number is
+    /// used again, and perhaps more than once.
     fn on_gone(&mut self, frame: FrameId);
 
     /// Appends victims to `victims`, best first, until they add up to `want` bytes.

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bo_units::{ByteCount, Tick};
+use bo_units::{ByteCount, ClientId, Tick};
 
 use crate::{CoreConfig, Manager};
 
@@ -48,6 +48,8 @@ pub enum Plant {
     PunchBeforeCopied,
     /// A new mapping is not protected where it must be.
     SkipGuardOnAttach,
+    /// A new mapping is protected in the first of several steps only.
+    SkipLaterGuards,
     /// Entries are installed writable, whatever the core says.
     IgnoreProtection,
     /// An entry that was there already is taken for an answer.
@@ -117,6 +119,8 @@ pub struct Sim {
     last_event: Option<Event>,
     /// Clients whose end the shell has not noticed yet.
     obituaries: VecDeque<usize>,
+    /// Clients that still have something to give back.
+    burials: VecDeque<ClientId>,
     tickets: BTreeMap<u32, Ticket>,
     tickets_ever: u32,
     stored_ever: u32,
@@ -165,6 +169,7 @@ impl Sim {
             inbox: Vec::new(),
             last_event: None,
             obituaries: VecDeque::new(),
+            burials: VecDeque::new(),
             tickets: BTreeMap::new(),
             tickets_ever: 0,
             stored_ever: 0,
@@ -264,6 +269,7 @@ impl Sim {
                 self.take_effects(None);
             }
             Said::Detached(mapping) => self.on_detached(mapping),
+            Said::GuardMore { job, mapping, rest } => self.on_guard_more(job, mapping, rest),
             Said::Attached { mapping, failed } => self.on_attached(mapping, failed),
         }
     }
@@ -298,6 +304,7 @@ fn configure(rng: &mut Rng) -> CoreConfig {
     config.fault_around = pages(rng.pick(&[0, 0, 2, 4, 16]));
     config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
     config.reclaim_stop_free = config.reclaim_start_free.saturating_add(pages(2));
+    config.step_pages = rng.pick(&[1, 2, 5, 512]);
     config
 }
 

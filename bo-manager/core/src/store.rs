@@ -7,6 +7,7 @@
 
 use bo_units::PageSize;
 
+use crate::chunked::Chunked;
 use crate::effect::Slot;
 use crate::limits::{DISCARD_SLOTS, WARM_BYTES_MAX};
 use crate::page::StoreCopy;
@@ -28,9 +29,9 @@ pub(crate) struct Exchange {
 #[derive(Debug, Default)]
 struct Class {
     /// Free, with RAM behind them. Used first, last in first out: their memory is in the caches.
-    warm: Vec<u32>,
+    warm: Chunked<u32>,
     /// Free, nothing behind them.
-    cold: Vec<u32>,
+    cold: Chunked<u32>,
     /// Never used from here on.
     next: u32,
 }

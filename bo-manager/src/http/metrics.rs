@@ -10,8 +10,11 @@ use bo_core::{Gauges, Stats};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::backing::{Backed, Frames};
 use crate::counters::{Counters, REFUSAL_CAUSES};
 use crate::shell::Shell;
+
+mod link;
 
 /// Gives the registry what the daemon counts.
 pub(crate) struct Exported {
@@ -34,10 +37,16 @@ impl Collector for Exported {
         let (stats, gauges) = self.shell.numbers();
         let mut page = Page::default();
         page.info();
+        export_backing(&mut page, &self.shell.backed);
         export_faults(&mut page, &stats);
         export_moves(&mut page, &stats);
         export_gauges(&mut page, &gauges);
         export_shell(&mut page, &self.shell.counters);
+        if let Some(link) = &self.shell.link {
+            link::export(&mut page, link);
+        }
+        let help = "Live objects that the limits of the operator and of descriptors allow.";
+        page.gauge("bo_objects_max", help, u64::from(self.shell.budget.objects));
         page.families
     }
 }
@@ -60,6 +69,13 @@ fn labelled(label: &'static str, rows: &[Row]) -> Vec<(Label, u64)> {
 
 impl Page {
     fn family(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, u64)]) {
+        let rows: Vec<(Label, f64)> =
+            rows.iter().map(|(label, value)| (*label, double(*value))).collect();
+        self.exact(name, help, kind, &rows);
+    }
+
+    /// A family of numbers that are no integers.
+    fn exact(&mut self, name: &str, help: &str, kind: MetricType, rows: &[(Label, f64)]) {
         let rows = rows.iter().map(|(label, value)| row(*label, kind, *value)).collect();
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
@@ -93,7 +109,11 @@ impl Page {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the format knows doubles only; exact below 2^53")]
-fn row(label: Label, kind: MetricType, value: u64) -> Metric {
+fn double(value: u64) -> f64 {
+    value as f64
+}
+
+fn row(label: Label, kind: MetricType, value: f64) -> Metric {
     let labels = label.into_iter().map(|(name, value)| {
         let mut pair = LabelPair::default();
         pair.set_name(name.to_owned());
@@ -103,14 +123,22 @@ fn row(label: Label, kind: MetricType, value: u64) -> Metric {
     let mut metric = Metric::from_label(labels.collect());
     if kind == MetricType::COUNTER {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(value);
         metric.set_counter(counter);
     } else {
         let mut gauge = Gauge::default();
-        gauge.set_value(value as f64);
+        gauge.set_value(value);
         metric.set_gauge(gauge);
     }
     metric
+}
+
+fn export_backing(page: &mut Page, backed: &Backed) {
+    let rows = Frames::ALL.map(|frames| (frames.name(), u64::from(frames == backed.frames)));
+    let help = "What pages of 2 MiB are made of: 1 for the kind in use.";
+    page.gauges("bo_backing_info", help, "backing", &rows);
+    let help = "Bytes by which the daemon has enlarged the host's pool of huge pages.";
+    page.gauge("bo_backing_reserved_bytes", help, backed.reserved_bytes());
 }
 
 /// The half of the core's counters that is about faults. The other half is named, not left out.
@@ -262,6 +290,11 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let Counters {
         fault_reads,
         fault_reads_empty,
+        fault_looks,
+        listeners_all,
+        listeners_one,
+        fault_polls_hit,
+        fault_polls_missed,
         faults_stray,
         events_foreign,
         host_failures,
@@ -274,6 +307,14 @@ fn export_shell(page: &mut Page, counters: &Counters) {
     let rows = [("events", fault_reads.get()), ("empty", fault_reads_empty.get())];
     let help = "Reads of userfaultfds; 'empty': another thread was faster.";
     page.counters("bo_fault_reads_total", help, "result", &rows);
+    let help = "Times it was looked up where a faulting thread runs.";
+    page.counter("bo_fault_looks_total", help, fault_looks.get());
+    let rows = [("all", listeners_all.get()), ("one", listeners_one.get())];
+    let help = "Changes of who listens to a userfaultfd: all readers, or that of one CPU.";
+    page.counters("bo_fault_listener_changes_total", help, "to", &rows);
+    let rows = [("hit", fault_polls_hit.get()), ("missed", fault_polls_missed.get())];
+    let help = "Times a fault reader polled instead of sleeping, by whether it found faults.";
+    page.counters("bo_fault_polls_total", help, "result", &rows);
     let help = "Faults outside every known mapping.";
     page.counter("bo_faults_stray_total", help, faults_stray.get());
     let help = "Events other than page faults.";

@@ -7,8 +7,10 @@ use axum::extract::State;
 use bo_core::{ClientView, Gauges, ObjectView, Stats};
 use serde::Serialize;
 
+use crate::descriptors::Budget;
 use crate::http::Site;
 use crate::limits::STATUS_LIST_MAX;
+use crate::link::{Link, LinkStatus};
 use crate::session::uffd_source_name;
 
 #[derive(Debug, Serialize)]
@@ -16,6 +18,11 @@ pub(crate) struct Status {
     version: &'static str,
     policy: &'static str,
     userfaultfd: &'static str,
+    /// What pages of 2 MiB are made of.
+    backing: &'static str,
+    backing_reason: String,
+    /// `null`: moves cost what they cost.
+    link: Option<LinkStatus>,
     ready: bool,
     pools: [Pool; 2],
     counters: Counters,
@@ -27,6 +34,9 @@ pub(crate) struct Status {
     objects: Vec<ObjectView>,
     /// Objects that are not listed.
     objects_omitted: u64,
+    limits: Budget,
+    /// What this host lacks, and what to do about it.
+    lacks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,18 +63,27 @@ struct Stage {
 }
 
 pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
+    // Many short locks, on a thread that serves connections as well.
+    Json(tokio::task::block_in_place(|| look(&site)))
+}
+
+fn look(site: &Site) -> Status {
     let shell = &site.shell;
-    // One lock: the parts belong to one instant.
-    let (all, gauges, policy, clients, objects) = {
+    // One lock: the numbers belong to one instant. The lists take several, and each of their
+    // entries is of one instant.
+    let (all, gauges, policy) = {
         let core = shell.lock();
-        (
-            core.stats().clone(),
-            core.gauges(),
-            core.policy_name(),
-            core.client_views(STATUS_LIST_MAX),
-            core.object_views(STATUS_LIST_MAX),
-        )
+        (core.stats().clone(), core.gauges(), core.policy_name())
     };
+    let objects = listed(|slot| shell.decide_in_turn(|core, _| core.object_views(slot)));
+    let mut clients = listed(|slot| shell.decide_in_turn(|core, _| core.client_views(slot)));
+    for client in &mut clients {
+        let mut next = Some(0);
+        while let Some(slot) = next {
+            let sums = &mut client.sums;
+            next = shell.decide_in_turn(|core, _| core.add_holds(client.id, slot, sums));
+        }
+    }
     let pool = |name, capacity_bytes, used_bytes, peak_bytes| Pool {
         name,
         capacity_bytes,
@@ -83,10 +102,13 @@ pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
         count: sum.count.max(each.count),
     });
     stages.insert("evict", evict);
-    Json(Status {
+    Status {
         version: env!("CARGO_PKG_VERSION"),
         policy,
         userfaultfd: uffd_source_name(shell.uffd_source),
+        backing: shell.backed.frames.name(),
+        backing_reason: shell.backed.reason.clone(),
+        link: shell.link.as_ref().map(Link::status),
         ready: site.ready.load(std::sync::atomic::Ordering::Acquire),
         pools: [
             pool(
@@ -104,9 +126,24 @@ pub(crate) async fn show(State(site): State<Site>) -> Json<Status> {
         },
         gauges,
         stages,
-        clients_omitted: gauges.clients - clients.len() as u64,
+        // Some may have come since.
+        clients_omitted: gauges.clients.saturating_sub(clients.len() as u64),
         clients,
-        objects_omitted: gauges.objects - objects.len() as u64,
+        objects_omitted: gauges.objects.saturating_sub(objects.len() as u64),
         objects,
-    })
+        limits: shell.budget,
+        lacks: shell.lacks.clone(),
+    }
+}
+
+/// The first entries of a table that is looked at in steps.
+fn listed<T>(mut step: impl FnMut(u32) -> (Vec<T>, Option<u32>)) -> Vec<T> {
+    let (mut list, mut next) = (Vec::new(), Some(0));
+    while let Some(slot) = next.filter(|_| list.len() < STATUS_LIST_MAX) {
+        let (part, then) = step(slot);
+        list.extend(part);
+        next = then;
+    }
+    list.truncate(STATUS_LIST_MAX);
+    list
 }

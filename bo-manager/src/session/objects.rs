@@ -1,10 +1,10 @@
 //! Requests about whole objects: make, share, look at.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use bo_core::AllocRequest;
-use bo_sys::memfd::{self, DescriptorAccess, ObjectFile};
+use bo_core::{AllocRequest, Allocated};
+use bo_sys::memfd::{self, DescriptorAccess};
 use bo_units::{ByteCount, ObjectId, PageSize};
 use bo_wire::{Access, InvalidKind, LimitKind, ObjectStat, Placement, Refusal, Reply, Token};
 use parking_lot::Mutex;
@@ -35,9 +35,8 @@ impl Connection {
             placement: placement_of(placement),
             label: label.to_owned(),
         };
-        let made = self.shell.decide(|core, _| core.allocate(session.id, &request));
-        let made = made.map_err(refusal::of)?;
-        let descriptor = self.open_file(made.object, label, made.bytes, made.page_size);
+        let made = self.promise(session, &request)?;
+        let descriptor = self.open_file(label, made);
         let descriptor = descriptor.inspect_err(|_| {
             // The promise is taken back: nobody has heard of it.
             let released =
@@ -53,23 +52,42 @@ impl Connection {
         Ok(Answer { reply, descriptor: Some(descriptor) })
     }
 
+    /// Asks the core for an object. To clear RAM for it takes several steps; others cannot fill it
+    /// as fast again, since what they bring in is copied.
+    fn promise(&self, session: &Session, request: &AllocRequest) -> Result<Allocated, Refusal> {
+        let shell = &self.shell;
+        let made = loop {
+            let step = shell.decide_in_turn(|core, _| match core.prepare(request) {
+                true => None,
+                false => Some(core.allocate(session.id, request)),
+            });
+            if let Some(made) = step {
+                break made;
+            }
+        };
+        made.map_err(|refused| match (refused, shell.budget.descriptors) {
+            (bo_core::Refusal::ObjectLimit(_), Some(limit)) if shell.budget.is_short() => {
+                Refusal::Limit { what: LimitKind::Descriptors, limit }
+            }
+            (refused, Some(_) | None) => refusal::of(refused),
+        })
+    }
+
     /// Makes the file behind an object. The descriptor is the client's.
-    fn open_file(
-        &self,
-        id: ObjectId,
-        label: &str,
-        bytes: ByteCount,
-        page_size: PageSize,
-    ) -> Result<OwnedFd, Refusal> {
+    fn open_file(&self, label: &str, made: Allocated) -> Result<OwnedFd, Refusal> {
+        let Allocated { object: id, bytes, page_size, placement } = made;
         let printable: String =
             label.chars().filter(|each| each.is_ascii_graphic()).take(64).collect();
-        let made = ObjectFile::create(&printable, bytes.get()).and_then(|file| {
+        let backed = &self.shell.backed;
+        let made = backed.create_file(&printable, bytes, page_size, placement);
+        let made = made.and_then(|(file, by_window)| {
             let descriptor = file.try_clone_fd()?;
             let identity = file.identity()?;
-            Ok((file, descriptor, identity))
+            let (window, tokens) = (OnceLock::new(), Mutex::default());
+            let entry = ObjectEntry { id, file, page_size, by_window, window, tokens };
+            Ok((entry, descriptor, identity))
         });
-        let (file, descriptor, identity) = made.map_err(|error| self.no_file(&error))?;
-        let entry = ObjectEntry { id, file, page_size, tokens: Mutex::default() };
+        let (entry, descriptor, identity) = made.map_err(|error| self.no_file(&error))?;
         self.shell.objects.insert(id, Arc::new(entry));
         self.shell.files.insert(identity, id);
         Ok(descriptor)

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bo_core::Prefetch;
 use bo_sys::range::AddressRange;
-use bo_sys::uffd::RegisterOutcome;
+use bo_sys::uffd::{RegisterOutcome, Uffd};
 use bo_units::{ObjectId, PageRange};
 use bo_wire::{Access, InvalidKind, Refusal, Reply};
+use smallvec::SmallVec;
 
-use crate::limits::PREFETCH_STEPS;
+use crate::limits::{PREFETCH_STEPS, SHARD_BYTES_MIN};
 use crate::session::requests::{access_of, parts};
 use crate::session::{Connection, refusal};
 use crate::tables::{MappingEntry, Session};
@@ -30,20 +31,31 @@ impl Connection {
         let range = self.shell.lock().grant(session.id, id, range).map_err(refusal::of)?;
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
         let len = range.count().bytes(object.page_size).get();
-        let addresses = AddressRange::new(address, len);
+        let addresses = match object.file.page_bytes() {
+            bo_sys::HUGE_PAGE_BYTES => {
+                AddressRange::new(address, len).and_then(AddressRange::in_huge_pages)
+            }
+            _ => AddressRange::new(address, len),
+        };
         let addresses = addresses.ok_or(Refusal::Invalid(InvalidKind::Address))?;
         if session.overlaps(addresses) {
             return Err(Refusal::Invalid(InvalidKind::Overlap));
         }
-        let uffd = session.uffd.get().ok_or(Refusal::Invalid(InvalidKind::State))?;
-        self.registered(uffd.register(addresses))?;
+        let watchers = watchers(session, addresses);
+        let mut done = 0;
+        for (end, uffd) in &watchers {
+            let part = addresses.slice(done, end - address - done);
+            self.registered(uffd.register(part.expect("parts end at pages of the range")))?;
+            done = end - address;
+        }
+        let mut watchers = Some(watchers);
         let attached = self.shell.decide(|core, _| {
             let attached = core.attach(session.id, id, range, access_of(access))?;
             // In the tables before the lock is released: an eviction may name it right away.
             let entry = Arc::new(MappingEntry {
                 id: attached.mapping,
                 client: session.id,
-                uffd: Arc::clone(uffd),
+                watchers: watchers.take().expect("this is done once"),
                 range: addresses,
                 pages: range,
                 page_size: object.page_size,
@@ -53,13 +65,13 @@ impl Connection {
             Ok(attached)
         });
         let attached = attached.map_err(refusal::of)?;
-        if !self.shell.guard(attached.mapping, &attached.guard) {
-            let detached =
-                self.shell.decide(|core, now| core.detach(now, session.id, attached.mapping));
+        let mapping = attached.mapping;
+        if !self.shell.guard(attached) {
+            let detached = self.shell.decide(|core, now| core.detach(now, session.id, mapping));
             assert!(detached.is_ok(), "the mapping was made a moment ago for this client");
             return Err(Refusal::Host);
         }
-        Ok(Reply::Mapped { mapping: attached.mapping.to_u64() })
+        Ok(Reply::Mapped { mapping: mapping.to_u64() })
     }
 
     fn registered(&self, outcome: RegisterOutcome) -> Result<(), Refusal> {
@@ -94,9 +106,12 @@ impl Connection {
         for part in parts(range) {
             let mut rest = Some(part);
             while let Some(range) = rest.filter(|_| brought < half) {
+                let mut runs = SmallVec::new();
                 rest = tokio::task::block_in_place(|| {
-                    self.prefetch_some(session, id, range, &mut brought)
+                    self.prefetch_some(session, id, range, &mut runs)
                 })?;
+                brought += runs.iter().map(|run| u64::from(run.count().get())).sum::<u64>();
+                self.all_arrived(session, id, &runs).await?;
                 tokio::task::yield_now().await;
             }
         }
@@ -114,7 +129,7 @@ impl Connection {
         session: &Session,
         id: ObjectId,
         range: PageRange,
-        brought: &mut u64,
+        runs: &mut SmallVec<[PageRange; 8]>,
     ) -> Result<Option<PageRange>, Refusal> {
         let mut rest = Some(range);
         for _ in 0..PREFETCH_STEPS {
@@ -123,11 +138,58 @@ impl Connection {
             rest = match step.map_err(refusal::of)? {
                 Prefetch::Done => None,
                 Prefetch::Started { run } => {
-                    *brought += u64::from(run.count().get());
+                    runs.push(run);
                     PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                 }
             };
         }
         Ok(rest)
     }
+
+    /// Waits until the link has brought these runs: more at a time would only make everybody
+    /// else's faults wait behind them. Without a link they are here already.
+    async fn all_arrived(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        runs: &[PageRange],
+    ) -> Result<(), Refusal> {
+        let Some(link) = &self.shell.link else { return Ok(()) };
+        loop {
+            // Taken before looking: what arrives in between is not missed.
+            let filled = link.filled();
+            let arriving = {
+                let core = self.shell.lock();
+                let arriving = |run: &PageRange| core.is_arriving(session.id, id, *run);
+                runs.iter().map(arriving).collect::<Result<Vec<bool>, _>>()
+            };
+            if !arriving.map_err(refusal::of)?.contains(&true) {
+                return Ok(());
+            }
+            filled.await;
+        }
+    }
+}
+
+/// Which of the client's userfaultfds watches what. Threads that wait in different ones do not meet
+/// on one queue.
+///
+/// A long mapping is cut into as many parts as there are userfaultfds, a short one belongs to one
+/// of them, by its address.
+fn watchers(session: &Session, addresses: AddressRange) -> SmallVec<[(u64, Arc<Uffd>); 1]> {
+    let uffds: SmallVec<[&Arc<Uffd>; 8]> = session.uffds().collect();
+    let count = uffds.len() as u64;
+    let part = (addresses.len() / count).next_multiple_of(SHARD_BYTES_MIN);
+    let first = addresses.start() / SHARD_BYTES_MIN;
+    let mut watchers = SmallVec::new();
+    let mut end = addresses.start();
+    for number in first.. {
+        end = addresses.end().min(end + part);
+        let uffd = uffds[usize::try_from(number % count).expect("it is below a small number")];
+        watchers.push((end, Arc::clone(uffd)));
+        if end == addresses.end() {
+            break;
+        }
+    }
+    watchers
 }

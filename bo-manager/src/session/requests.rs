@@ -102,24 +102,27 @@ impl Connection {
                 let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
                 self.import_descriptor(session, descriptor.as_fd(), access)
             }
+            Request::AttachUffd => {
+                let descriptor = descriptor.ok_or(Refusal::Invalid(InvalidKind::Descriptor))?;
+                self.add_uffd(session, &descriptor).map(|()| Reply::Done.into())
+            }
             Request::Touch { object, first_page, pages: count } => {
                 self.touch(session, claimed(object), pages(first_page, count)?).map(Answer::from)
             }
             Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
-            Request::Hello { .. }
-            | Request::AttachUffd
-            | Request::Unmap { .. }
-            | Request::Prefetch { .. } => Err(Refusal::Invalid(InvalidKind::State)),
+            Request::Hello { .. } | Request::Unmap { .. } | Request::Prefetch { .. } => {
+                Err(Refusal::Invalid(InvalidKind::State))
+            }
         }
     }
 
     fn touch(&self, session: &Session, id: ObjectId, range: PageRange) -> Result<Reply, Refusal> {
         // Checked as a whole, so that a claim that goes too far changes nothing.
         self.shell.lock().grant(session.id, id, range).map_err(super::refusal::of)?;
-        for part in parts(range) {
-            self.shell
-                .decide(|core, _| core.touch(session.id, id, part))
-                .map_err(super::refusal::of)?;
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let step = self.shell.decide_in_turn(|core, _| core.touch_some(session.id, id, range));
+            rest = step.map_err(super::refusal::of)?;
         }
         Ok(Reply::Done)
     }

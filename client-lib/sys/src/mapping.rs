@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "mappings are raw memory")]
 
 mod copy;
-mod region;
+pub(crate) mod region;
 
 use std::{
     fmt, io,
@@ -14,7 +14,7 @@ use std::{
 
 use rustix::mm::MprotectFlags;
 
-use crate::{KERNEL_PAGE_BYTES, range::AddressRange, to_usize};
+use crate::{KERNEL_PAGE_BYTES, memfd, range::AddressRange, to_usize};
 use region::Region;
 
 /// Alignments above this one waste address space to no end.
@@ -70,12 +70,15 @@ impl ClientMapping {
     /// Maps `len` bytes of `fd` from `offset` on at an address that is a multiple of `alignment`.
     ///
     /// The mapping is closed: no access is allowed before [`ClientMapping::open`], so that nobody
-    /// touches it before it is watched. It takes no huge pages and reserves no memory.
+    /// touches it before it is watched. It takes no huge pages but those that a file of huge frames
+    /// is made of, and reserves no memory.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `offset` or `len` is no multiple of 4 KiB, `len` is zero, or `alignment`
-    /// is no power of two from 4 KiB to 1 GiB; otherwise the host's: address space or mappings.
+    /// `InvalidInput` if `offset` or `len` is no multiple of the file's pages (4 KiB, or 2 MiB for
+    /// [`ObjectFile::create_huge`](crate::memfd::ObjectFile::create_huge)), `len` is zero, or
+    /// `alignment` is no power of two from that size to 1 GiB; otherwise the host's: address space
+    /// or mappings.
     pub fn reserve(
         fd: BorrowedFd<'_>,
         offset: u64,
@@ -83,10 +86,11 @@ impl ClientMapping {
         alignment: u64,
         sharing: Sharing,
     ) -> io::Result<ClientMapping> {
-        let aligned = offset.is_multiple_of(KERNEL_PAGE_BYTES)
-            && len.is_multiple_of(KERNEL_PAGE_BYTES)
+        let page = memfd::page_bytes_of(fd)?;
+        let aligned = offset.is_multiple_of(page)
+            && len.is_multiple_of(page)
             && alignment.is_power_of_two()
-            && (KERNEL_PAGE_BYTES..=ALIGNMENT_BYTES_MAX).contains(&alignment);
+            && (page..=ALIGNMENT_BYTES_MAX).contains(&alignment);
         let outer = len.checked_add(alignment - alignment.min(KERNEL_PAGE_BYTES));
         let (true, 1.., Some(outer)) = (aligned, len, outer) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -95,7 +99,13 @@ impl ClientMapping {
         region.align(to_usize(alignment), to_usize(len))?;
         region.map_file(fd, offset, sharing)?;
         region.seclude()?;
-        let range = AddressRange::new(region.address(), len).ok_or(io::ErrorKind::Unsupported)?;
+        let range = AddressRange::new(region.address(), len);
+        let range = if page == KERNEL_PAGE_BYTES {
+            range
+        } else {
+            range.and_then(AddressRange::in_huge_pages)
+        };
+        let range = range.ok_or(io::ErrorKind::Unsupported)?;
         Ok(ClientMapping { region, range, sharing, gate: Gate::Closed })
     }
 
@@ -128,7 +138,7 @@ impl ClientMapping {
         self.range.len()
     }
 
-    /// Its addresses.
+    /// Its addresses, as memory of huge pages if the file's frames are.
     #[must_use]
     pub fn range(&self) -> AddressRange {
         self.range

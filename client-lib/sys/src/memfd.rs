@@ -10,7 +10,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::KERNEL_PAGE_BYTES;
+use crate::{HUGE_PAGE_BYTES, KERNEL_PAGE_BYTES};
 
 /// The kernel's limit, without the "memfd:" that it puts in front.
 const LABEL_BYTES_MAX: usize = 249;
@@ -18,14 +18,22 @@ const LABEL_BYTES_MAX: usize = 249;
 /// `st_blocks` counts in these, whatever the file system's block size is.
 const STAT_BLOCK_BYTES: u64 = 512;
 
+/// `HUGETLBFS_MAGIC` of `linux/magic.h`: what statfs(2) says of a file of huge frames.
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+
 /// A memory file whose size is fixed for ever.
 ///
 /// Sealed against shrinking, growing and further seals, closed to other users (mode 0600), closed
 /// on exec and never executable. Whoever gets a writable descriptor of it can still write to it and
 /// punch holes: the seals that refuse that would refuse it to us as well.
+///
+/// Its frames are ordinary pages, or huge ones out of the pool that the host keeps for them
+/// (hugetlb). A file of huge frames cannot be written to by pwrite(2), only read, and all that is
+/// done to it is done to whole huge pages; fill it by way of [`crate::window`].
 pub struct ObjectFile {
     fd: OwnedFd,
     bytes: u64,
+    page: u64,
 }
 
 /// Which file a descriptor is open on. Two descriptors have the same identity exactly if they lead
@@ -57,20 +65,48 @@ impl ObjectFile {
     /// `InvalidInput` if `bytes` is zero, no multiple of 4 KiB or above `i64::MAX`, or if `label`
     /// holds a NUL or is longer than 249 bytes. Otherwise the host's: descriptors or memory.
     pub fn create(label: &str, bytes: u64) -> io::Result<ObjectFile> {
-        if bytes == 0 || !bytes.is_multiple_of(KERNEL_PAGE_BYTES) || i64::try_from(bytes).is_err() {
+        ObjectFile::create_with(label, bytes, KERNEL_PAGE_BYTES, MemfdFlags::empty())
+    }
+
+    /// The same, with frames of 2 MiB that come from the host's pool of huge pages. None are taken
+    /// before they are filled.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ObjectFile::create`], with multiples of 2 MiB; and `NotFound` on a host whose
+    /// kernel has no such pool.
+    pub fn create_huge(label: &str, bytes: u64) -> io::Result<ObjectFile> {
+        let flags = MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB;
+        ObjectFile::create_with(label, bytes, HUGE_PAGE_BYTES, flags)
+    }
+
+    fn create_with(
+        label: &str,
+        bytes: u64,
+        page: u64,
+        frames: MemfdFlags,
+    ) -> io::Result<ObjectFile> {
+        if bytes == 0 || !bytes.is_multiple_of(page) || i64::try_from(bytes).is_err() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if label.len() > LABEL_BYTES_MAX {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let fd = create_memfd(label)?;
+        let fd = create_memfd(label, frames)?;
         rustix::fs::ftruncate(&fd, bytes)?;
         rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok(ObjectFile { fd, bytes })
+        Ok(ObjectFile { fd, bytes, page })
     }
 
-    /// The size in bytes; a multiple of 4 KiB, never zero.
+    /// What its frames are whole ones of, in bytes: 4 KiB, or 2 MiB if they come from the host's
+    /// pool of huge pages.
+    #[must_use]
+    pub fn page_bytes(&self) -> u64 {
+        self.page
+    }
+
+    /// The size in bytes; a multiple of [`ObjectFile::page_bytes`], never zero.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a file is never empty")]
     pub fn len(&self) -> u64 {
@@ -83,7 +119,8 @@ impl ObjectFile {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the range is empty, not aligned to 4 KiB or not inside the file.
+    /// `InvalidInput` if the range is empty, not aligned to [`ObjectFile::page_bytes`] or not
+    /// inside the file.
     pub fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         self.check_pages(offset, len)?;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -117,7 +154,8 @@ impl ObjectFile {
 
     /// The parts that are no holes, as (offset, length) in bytes, ascending, never touching.
     ///
-    /// Others may fill and punch meanwhile: each run was true at the moment it was looked at.
+    /// Others may fill and punch meanwhile: each run was true at the moment it was looked at. Of a
+    /// file of huge frames the kernel says that all of it is data.
     ///
     /// # Errors
     ///
@@ -184,8 +222,7 @@ impl ObjectFile {
     }
 
     fn check_pages(&self, offset: u64, len: u64) -> io::Result<()> {
-        let aligned =
-            offset.is_multiple_of(KERNEL_PAGE_BYTES) && len.is_multiple_of(KERNEL_PAGE_BYTES);
+        let aligned = offset.is_multiple_of(self.page) && len.is_multiple_of(self.page);
         if !aligned {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -224,13 +261,26 @@ pub fn identify(fd: BorrowedFd<'_>) -> io::Result<(FileIdentity, DescriptorAcces
     Ok((file_identity(fd)?, access))
 }
 
+/// The size of the frames of a memory file, in bytes: 2 MiB if they are huge, else 4 KiB.
+///
+/// `st_blksize` does not tell: it is 2 MiB as well where ordinary files may have huge folios.
+///
+/// # Errors
+///
+/// None on a kernel that is not broken.
+pub fn page_bytes_of(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let status = rustix::fs::fstatfs(fd)?;
+    let is_huge = u64::try_from(status.f_type).is_ok_and(|kind| kind == HUGETLBFS_MAGIC);
+    Ok(if is_huge { HUGE_PAGE_BYTES } else { KERNEL_PAGE_BYTES })
+}
+
 fn file_identity(fd: BorrowedFd<'_>) -> io::Result<FileIdentity> {
     let status = rustix::fs::fstat(fd)?;
     Ok(FileIdentity { dev: status.st_dev, ino: status.st_ino })
 }
 
-fn create_memfd(label: &str) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+fn create_memfd(label: &str, frames: MemfdFlags) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | frames;
     match rustix::fs::memfd_create(label, flags | MemfdFlags::NOEXEC_SEAL) {
         // Linux before 6.3 does not know the flag, and without it the file may be executed: our
         // own mode 0600 says the same, only revocably.

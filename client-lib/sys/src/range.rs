@@ -2,20 +2,24 @@
 
 use std::fmt;
 
-use crate::KERNEL_PAGE_BYTES;
+use crate::{HUGE_PAGE_BYTES, KERNEL_PAGE_BYTES};
 
 /// Addresses at and above this one never belong to a mapping that a process did not ask for by
 /// address: 47 bits, the user half of a four-level page table.
 const ADDRESS_END: u64 = 1 << 47;
 
-/// A range of addresses in whole kernel pages: not empty, does not wrap, ends at or below 1 << 47.
+/// A range of addresses in whole pages: not empty, does not wrap, ends at or below 1 << 47.
 ///
 /// It is a number and no promise: nothing need be mapped there, and in this process something else
-/// may be. So it is never dereferenced, only handed to the kernel.
+/// may be. So it is never dereferenced, only handed to the kernel. It knows how large the pages
+/// are that the kernel sees there, since a call about memory of huge pages is refused unless it is
+/// about whole ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AddressRange {
     start: u64,
     len: u64,
+    /// 4 KiB, or 2 MiB for memory of huge pages.
+    page: u64,
 }
 
 impl AddressRange {
@@ -30,8 +34,31 @@ impl AddressRange {
             return None;
         }
         match start.checked_add(len) {
-            Some(end) if end <= ADDRESS_END => Some(AddressRange { start, len }),
+            Some(end) if end <= ADDRESS_END => {
+                Some(AddressRange { start, len, page: KERNEL_PAGE_BYTES })
+            }
             Some(_) | None => None,
+        }
+    }
+
+    /// The same addresses as memory of huge pages, or `None` unless they are whole ones.
+    ///
+    /// For mappings of files of huge frames only: parts of such a range are whole huge pages too.
+    #[must_use]
+    pub const fn in_huge_pages(self) -> Option<AddressRange> {
+        if self.start.is_multiple_of(HUGE_PAGE_BYTES) && self.len.is_multiple_of(HUGE_PAGE_BYTES) {
+            Some(AddressRange { page: HUGE_PAGE_BYTES, ..self })
+        } else {
+            None
+        }
+    }
+
+    /// The huge page around `address`; `None` if the address is at or above 1 << 47.
+    #[must_use]
+    pub const fn huge_page_around(address: u64) -> Option<AddressRange> {
+        match AddressRange::new(address & !(HUGE_PAGE_BYTES - 1), HUGE_PAGE_BYTES) {
+            Some(range) => range.in_huge_pages(),
+            None => None,
         }
     }
 
@@ -46,6 +73,12 @@ impl AddressRange {
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub const fn len(self) -> u64 {
         self.len
+    }
+
+    /// How large the pages are that the kernel sees there, in bytes: 4 KiB or 2 MiB.
+    #[must_use]
+    pub const fn page_bytes(self) -> u64 {
+        self.page
     }
 
     /// The first address behind the range.
@@ -67,33 +100,38 @@ impl AddressRange {
     }
 
     /// The `len` bytes that begin `offset` bytes into this range, or `None` if they are not
-    /// page-aligned, empty, or not all inside.
+    /// aligned to its pages, empty, or not all inside.
     #[must_use]
     pub const fn slice(self, offset: u64, len: u64) -> Option<AddressRange> {
         let Some(start) = self.start.checked_add(offset) else { return None };
-        match AddressRange::new(start, len) {
+        let part = match AddressRange::new(start, len) {
+            Some(part) if self.page == HUGE_PAGE_BYTES => part.in_huge_pages(),
+            other => other,
+        };
+        match part {
             Some(part) if part.end() <= self.end() => Some(part),
             Some(_) | None => None,
         }
     }
 
-    /// Every kernel page of the range, in order.
+    /// Every page of the range, in order.
     pub fn pages(self) -> impl Iterator<Item = AddressRange> {
-        (0..self.len / KERNEL_PAGE_BYTES).map(move |page| AddressRange {
-            start: self.start + page * KERNEL_PAGE_BYTES,
-            len: KERNEL_PAGE_BYTES,
+        (0..self.len / self.page).map(move |page| AddressRange {
+            start: self.start + page * self.page,
+            len: self.page,
+            page: self.page,
         })
     }
 
     /// What is left from `address` on; `None` at or behind the end. `address` is page-aligned and
     /// not before the start.
     pub(crate) fn tail(self, address: u64) -> Option<AddressRange> {
-        AddressRange::new(address, self.end().saturating_sub(address))
+        self.slice(address.saturating_sub(self.start), self.end().saturating_sub(address))
     }
 
-    /// The first kernel page.
+    /// The first page.
     pub(crate) const fn first_page(self) -> AddressRange {
-        AddressRange { start: self.start, len: KERNEL_PAGE_BYTES }
+        AddressRange { len: self.page, ..self }
     }
 }
 
@@ -141,6 +179,22 @@ mod tests {
         assert_eq!(starts, [16 * PAGE, 17 * PAGE, 18 * PAGE]);
         assert_eq!(range.tail(range.end()), None);
         assert_eq!(range.tail(18 * PAGE), range.slice(2 * PAGE, PAGE));
+    }
+
+    #[test]
+    fn parts_of_huge_memory_are_whole_huge_pages() {
+        const HUGE: u64 = HUGE_PAGE_BYTES;
+        let small = AddressRange::new(HUGE, 3 * HUGE).expect("aligned");
+        let huge = small.in_huge_pages().expect("aligned");
+        assert_eq!((small.page_bytes(), huge.page_bytes()), (PAGE, HUGE));
+        assert_eq!(huge.pages().count(), 3);
+        assert_eq!(huge.first_page(), AddressRange::huge_page_around(HUGE + 5).expect("low"));
+        assert_eq!(huge.slice(HUGE, PAGE), None);
+        assert_eq!(huge.slice(PAGE, HUGE), None);
+        assert_eq!(huge.slice(HUGE, HUGE).map(AddressRange::page_bytes), Some(HUGE));
+        assert_eq!(huge.tail(2 * HUGE), huge.slice(HUGE, 2 * HUGE));
+        assert_eq!(small.slice(PAGE, HUGE).and_then(AddressRange::in_huge_pages), None);
+        assert_eq!(AddressRange::huge_page_around(u64::MAX), None);
     }
 
     #[test]

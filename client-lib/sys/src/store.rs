@@ -14,7 +14,12 @@ use std::{
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::io::Errno;
 
-use crate::{memfd::ObjectFile, to_usize};
+use crate::{
+    KERNEL_PAGE_BYTES,
+    memfd::ObjectFile,
+    to_usize,
+    window::{Present, Window},
+};
 
 /// How many slots one system call moves. The table of them is on the stack (1 KiB).
 const SLOTS_PER_CALL_MAX: usize = 64;
@@ -104,6 +109,71 @@ impl StoreFile {
             };
             check_count(count)
         })
+    }
+
+    /// Copies `slots`, one after the other, into holes of `to` at `offset`, through a window on it.
+    ///
+    /// Each hole gets one frame of the file's page size and nothing around it, without being
+    /// cleared first. A page that somebody has put there meanwhile is replaced.
+    ///
+    /// # Errors
+    ///
+    /// As for [`StoreFile::copy_in`], and `InvalidInput` for slots that are not in whole pages of
+    /// the file. `OutOfMemory` if the host has no frame left, or somebody puts huge pages there as
+    /// fast as they can be taken away.
+    pub fn copy_in_by(
+        &self,
+        window: &Window,
+        to: &ObjectFile,
+        offset: u64,
+        slots: &[Slot],
+    ) -> io::Result<()> {
+        self.check(to, offset, slots)?;
+        let mut position = offset;
+        for &slot in slots {
+            match self.copy_slot_by(window, to, position, slot) {
+                // Where a source page has no page table entry, the kernel takes a second huge frame
+                // to copy by way of: the one that was one too many.
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    self.touch(slot);
+                    self.copy_slot_by(window, to, position, slot)?;
+                }
+                other => other?,
+            }
+            position += slot.len;
+        }
+        Ok(())
+    }
+
+    fn copy_slot_by(
+        &self,
+        window: &Window,
+        to: &ObjectFile,
+        offset: u64,
+        slot: Slot,
+    ) -> io::Result<()> {
+        let page = to.page_bytes();
+        window.copy(offset, self.address(slot), slot.len, |present| {
+            if page == KERNEL_PAGE_BYTES {
+                // Nothing is allocated by writing to a page that is there.
+                let part = Slot { offset: slot.offset + (present - offset), len: page };
+                self.copy_in(to, present, &[part])?;
+                return Ok(Present::Settled);
+            }
+            to.punch(present, page)?;
+            Ok(Present::TryAgain)
+        })
+    }
+
+    /// Gives every page of `slot` its page table entry.
+    fn touch(&self, slot: Slot) {
+        for skip in (0..slot.len).step_by(to_usize(KERNEL_PAGE_BYTES)) {
+            let byte = self.address(Slot { offset: slot.offset + skip, len: 1 });
+            // SAFETY: inside our mapping, as whoever calls has checked, which lives as long as
+            // `self`; any byte is an `AtomicU8`, and so everybody here reads it.
+            let byte = unsafe { AtomicU8::from_ptr(byte) };
+            std::hint::black_box(byte.load(Relaxed));
+        }
     }
 
     /// Whether every byte of `slot` is zero; `false` for one that is not inside the store.

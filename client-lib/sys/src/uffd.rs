@@ -2,7 +2,7 @@
 //!
 //! Every call here acts on the address space of the process that *made* the descriptor, whoever
 //! calls. None of them can change a byte that somebody has seen: pages come from the mapped file,
-//! and only page-table entries are set up. So all of it is safe even on one's own memory; the worst
+//! or fill a hole of it, and else only page-table entries are set up. So all of it is safe even on one's own memory; the worst
 //! that a wrong range can do is to block a thread or to raise `SIGBUS` in it.
 
 // UNSAFETY: the `userfaultfd` crate takes a descriptor over as a bare number.
@@ -33,7 +33,7 @@ use rustix::io::Errno;
 use userfaultfd::RegisterMode;
 
 use crate::{range::AddressRange, to_usize};
-use walk::Progress;
+pub(crate) use walk::Progress;
 
 /// How often a call that meets a changing address space is made again. Each time the processor is
 /// offered to others first; without event features the state lasts microseconds.
@@ -180,6 +180,38 @@ impl Uffd {
     /// None for a userfaultfd that was negotiated.
     pub fn read_events(&self, buffer: &mut EventBuffer) -> io::Result<usize> {
         buffer.fill(&self.inner)
+    }
+
+    /// A userfaultfd of this process for its own windows on memory files, which nobody reads:
+    /// see [`crate::window`].
+    pub(crate) fn of_our_own() -> io::Result<Uffd> {
+        // Faults in system calls are nothing to us: the least that can be had is enough.
+        let fresh = create_by_syscall(true)
+            .or_else(|_| UffdDevice::open().and_then(|device| device.create()))?;
+        ioctl::negotiate(fresh.as_fd(), 0)?;
+        Ok(Uffd::wrap(fresh))
+    }
+
+    /// Makes `range`, mapped by this process, ready for [`Uffd::copy_in`] and [`Uffd::zero_in`].
+    pub(crate) fn register_holes(&self, range: AddressRange) -> io::Result<()> {
+        match self.register_for(range, RegisterMode::MISSING) {
+            RegisterOutcome::Registered => Ok(()),
+            RegisterOutcome::Failed(error) => Err(error),
+            RegisterOutcome::NotMapped
+            | RegisterOutcome::NotPermitted
+            | RegisterOutcome::Busy
+            | RegisterOutcome::Gone => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// One `UFFDIO_COPY`: new pages for holes, up to the first page that is present.
+    pub(crate) fn copy_in(&self, range: AddressRange, source: *const u8) -> Progress {
+        ioctl::copy(self.as_fd(), range, source)
+    }
+
+    /// One `UFFDIO_ZEROPAGE`, in the same way.
+    pub(crate) fn zero_in(&self, range: AddressRange) -> Progress {
+        ioctl::zero(self.as_fd(), range)
     }
 
     /// Another descriptor of the same userfaultfd.

@@ -107,11 +107,12 @@ fn a_daemon_of_another_version_cannot_be_talked_to() {
 #[test]
 fn a_default_page_size_that_is_none_is_a_fault_of_the_daemon() {
     let error = connect(|_| {
-        let Reply::Welcome { client, uffd, vram_bytes, ram_bytes, .. } = welcome() else {
+        let Reply::Welcome { client, uffd, uffds, vram_bytes, ram_bytes, .. } = welcome() else {
             unreachable!("a welcome is one");
         };
         let page_bytes_default = Some(5000);
-        let reply = Reply::Welcome { client, uffd, vram_bytes, ram_bytes, page_bytes_default };
+        let reply =
+            Reply::Welcome { client, uffd, uffds, vram_bytes, ram_bytes, page_bytes_default };
         Action::Reply(reply, vec![])
     })
     .expect_err("implausible");

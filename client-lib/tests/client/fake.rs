@@ -101,6 +101,7 @@ pub(crate) fn welcome() -> Reply {
     Reply::Welcome {
         client: 7,
         uffd: UffdSource::UserModeOnly,
+        uffds: 1,
         vram_bytes: 1 << 30,
         ram_bytes: 4 << 30,
         page_bytes_default: Some(4096),
@@ -109,11 +110,12 @@ pub(crate) fn welcome() -> Reply {
 
 /// A welcome with the device, which makes userfaultfds for faults in system calls too.
 pub(crate) fn welcome_with_device() -> Action {
-    let Reply::Welcome { client, vram_bytes, ram_bytes, .. } = welcome() else {
+    let Reply::Welcome { client, uffds, vram_bytes, ram_bytes, .. } = welcome() else {
         unreachable!("a welcome is one");
     };
     let uffd = UffdSource::Device;
-    let reply = Reply::Welcome { client, uffd, vram_bytes, ram_bytes, page_bytes_default: None };
+    let page_bytes_default = None;
+    let reply = Reply::Welcome { client, uffd, uffds, vram_bytes, ram_bytes, page_bytes_default };
     let device = UffdDevice::open().expect("tests of the device run as root");
     Action::Reply(reply, vec![device.as_fd().try_clone_to_owned().expect("a descriptor")])
 }

@@ -1,4 +1,5 @@
-//! Pages, bytes, ids and ticks: the units that every part of the buffer-object manager speaks in.
+//! Pages, bytes, ids, ticks, times and rates: what every part of the buffer-object manager speaks
+//! in.
 //!
 //! An index, a count and a size are three types here, with named conversions between them, so that
 //! a unit cannot get lost on its way through a function call. Nothing in this crate knows what a
@@ -21,13 +22,17 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod duration;
 mod ids;
 mod page_size;
 mod pages;
+mod rate;
 mod tick;
 
 pub use bytes::{ByteCount, ParseByteCountError};
+pub use duration::{ParseDurationError, parse_duration, show_duration};
 pub use ids::{ClientId, MappingId, ObjectId, ParseIdError};
 pub use page_size::{PageSize, PageSizeError, ParsePageSizeError};
 pub use pages::{PageCount, PageIndex, PageRange, PageRangeIter};
+pub use rate::{ByteRate, ParseByteRateError};
 pub use tick::Tick;

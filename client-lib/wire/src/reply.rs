@@ -48,6 +48,9 @@ pub enum Reply {
         client: u64,
         /// How the client must create its userfaultfd.
         uffd: UffdSource,
+        /// How many userfaultfds the client may hand over. More than one spread its faults, so that
+        /// its threads do not meet on one queue; one is enough.
+        uffds: u8,
         /// The capacity of the pool, in bytes.
         vram_bytes: u64,
         /// The capacity of system RAM for objects, in bytes.

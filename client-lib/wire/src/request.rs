@@ -77,7 +77,9 @@ pub enum Request {
         /// What the client arranged for the daemon's death.
         on_lost: DaemonLost,
     },
-    /// Hands over the client's fresh userfaultfd, which comes along. Once, after `Welcome`.
+    /// Hands over a fresh userfaultfd of the client's, which comes along. Once right after
+    /// `Welcome`; then at any time, up to the number that `Welcome` named: the mappings made later
+    /// are spread over all of them.
     AttachUffd,
     /// Makes an object. Answered by `Allocated`.
     Allocate {

@@ -2,10 +2,22 @@
 
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 
-use crate::effect::{Action, InstallEnd, Protection};
+use crate::effect::{Action, Effect, InstallEnd, Protection};
+use crate::limits::ANSWER_RUN_PAGES;
 use crate::manager::{Fault, FaultKind, Manager, Move, Pending, Primary, Stage, Waiter};
-use crate::page::{MoveId, Residency, StoreCopy, run};
+use crate::page::{MoveId, Residency, StoreCopy, grown, run};
 use crate::{Access, Placement};
+
+/// What became of an answer that might be part of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    /// It is an answer of its own.
+    Not,
+    /// Its page has been added.
+    Grown,
+    /// Its page was in there already.
+    Known,
+}
 
 pub(crate) fn single(page: PageIndex) -> PageRange {
     run(page, 1)
@@ -92,13 +104,10 @@ impl Manager {
         if write && access == Access::ReadWrite {
             self.make_dirty(object, page);
         }
-        let entry = self.object_mut(object).pages.get_mut(page);
-        let guarded = entry.copy.is_guarded();
-        let Residency::Resident { busy, frame } = &mut entry.residency else {
+        let entry = self.object(object).pages.get(page);
+        let Residency::Resident { frame, .. } = entry.residency else {
             panic!("only a page that is present is answered for")
         };
-        *busy = busy.checked_add(1).expect("answers in flight are bounded by mappings and threads");
-        let frame = *frame;
         if self.object(object).placement == Placement::Vram {
             self.policy.on_touched(frame);
         }
@@ -106,44 +115,102 @@ impl Manager {
         let action = match kind {
             FaultKind::WriteProtected => Action::Unprotect { mapping, range },
             FaultKind::Missing => {
-                let protection = protection(guarded, access);
+                let protection = protection(entry.copy.is_guarded(), access);
                 Action::Install { object, mapping, range, protection }
             }
         };
-        self.begin_answer(object, mapping, page, faults, action);
+        match self.join_answer(object, page, faults, &action) {
+            Joined::Known => {}
+            Joined::Grown => self.begin_use(object, page),
+            Joined::Not => {
+                self.begin_use(object, page);
+                self.begin_answer(object, mapping, range, faults, action);
+            }
+        }
+    }
+
+    /// One more answer is in flight for this page: it may not be evicted meanwhile.
+    fn begin_use(&mut self, object: ObjectId, page: PageIndex) {
+        let entry = self.object_mut(object).pages.get_mut(page);
+        let Residency::Resident { busy, .. } = &mut entry.residency else {
+            panic!("only a page that is present is answered for")
+        };
+        *busy = busy.checked_add(1).expect("answers in flight are bounded by mappings and threads");
+    }
+
+    /// Makes the answer part of the one decided just before, if that is of the same kind and its
+    /// pages lie right before: neighbours that faulted together get their entries in one call.
+    fn join_answer(
+        &mut self,
+        object: ObjectId,
+        page: PageIndex,
+        faults: u32,
+        action: &Action,
+    ) -> Joined {
+        let Some(Effect { id: Some(id), action: last }) = self.effects.back_mut() else {
+            return Joined::Not;
+        };
+        let range = match (last, action) {
+            (
+                Action::Install { object: known, mapping, range, protection },
+                Action::Install { mapping: other, protection: wanted, .. },
+            ) if *known == object && mapping == other && protection == wanted => range,
+            (Action::Unprotect { mapping, range }, Action::Unprotect { mapping: other, .. })
+                if mapping == other =>
+            {
+                range
+            }
+            _ => return Joined::Not,
+        };
+        let grows = range.end() == page && range.count().get() < ANSWER_RUN_PAGES;
+        if !grows && !range.contains(page) {
+            return Joined::Not;
+        }
+        if grows {
+            *range = grown(*range);
+        }
+        let Some(Pending::Answer { pages, faults: all, .. }) = self.pending.get_mut(id.0 as usize)
+        else {
+            panic!("an install and an un-protect are answers")
+        };
+        *pages = *range;
+        *all += faults;
+        if grows { Joined::Grown } else { Joined::Known }
     }
 
     fn begin_answer(
         &mut self,
         object: ObjectId,
         mapping: MappingId,
-        page: PageIndex,
+        pages: PageRange,
         faults: u32,
         action: Action,
     ) {
         self.object_mut(object).in_flight += 1;
         self.mapping_begins(mapping);
-        self.want(Pending::Answer { object, mapping, page, faults }, action);
+        self.want(Pending::Answer { object, mapping, pages, faults }, action);
     }
 
-    /// An entry was installed or unprotected; `None` stands for the latter.
+    /// Entries were installed or unprotected; `None` stands for the latter.
     pub(crate) fn on_answered(
         &mut self,
         object: ObjectId,
         mapping: MappingId,
-        page: PageIndex,
+        pages: PageRange,
         faults: u32,
         end: Option<InstallEnd>,
     ) {
         let mapped = self.mapping_ends(mapping);
         if end == Some(InstallEnd::Absent) && mapped {
-            // The page stays busy: the patch takes the place of the install.
+            // The pages stay busy: the patch takes the place of the install.
             self.stats.holes_patched += 1;
-            // Part of it is lost: what the store has is no copy of what is there now.
-            self.make_dirty(object, page);
+            for page in pages.iter() {
+                // Some of them is lost: what the store has is no copy of what is there now.
+                self.make_dirty(object, page);
+            }
             self.object_ends(object);
-            let action = Action::Patch { object, mapping, range: single(page) };
-            self.begin_answer(object, mapping, page, faults, action);
+            let action = Action::Patch { object, mapping, range: pages };
+            self.begin_answer(object, mapping, pages, faults, action);
             return;
         }
         match end {
@@ -156,11 +223,13 @@ impl Manager {
                 self.stats.verdicts_refault += u64::from(faults);
             }
         }
-        let entry = self.object_mut(object).pages.get_mut(page);
-        let Residency::Resident { busy, .. } = &mut entry.residency else {
-            panic!("a busy page stays present")
-        };
-        *busy -= 1;
+        for page in pages.iter() {
+            let entry = self.object_mut(object).pages.get_mut(page);
+            let Residency::Resident { busy, .. } = &mut entry.residency else {
+                panic!("a busy page stays present")
+            };
+            *busy -= 1;
+        }
         self.object_ends(object);
     }
 
@@ -201,10 +270,25 @@ impl Manager {
     pub(crate) fn wake(&mut self, waiter: Waiter) {
         if self.mappings.get(waiter.mapping).is_some() {
             self.stats.verdicts_refault += u64::from(waiter.faults);
-            self.tell(Action::Wake { mapping: waiter.mapping, range: single(waiter.page) });
+            self.tell_wake(waiter.mapping, waiter.page);
         } else {
             self.stats.verdicts_gone += u64::from(waiter.faults);
         }
+    }
+
+    /// Wakes the waiters of one more page, by the same call as those of its neighbour.
+    fn tell_wake(&mut self, mapping: MappingId, page: PageIndex) {
+        if let Some(Effect { action: Action::Wake { mapping: last, range }, .. }) =
+            self.effects.back_mut()
+            && *last == mapping
+            && (range.contains(page) || range.end() == page)
+        {
+            if !range.contains(page) {
+                *range = grown(*range);
+            }
+            return;
+        }
+        self.tell(Action::Wake { mapping, range: single(page) });
     }
 
     pub(crate) fn client_of_mut(

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::Access;
 use crate::effect::Action;
 use crate::frames::FrameId;
-use crate::limits::{EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
+use crate::limits::{DYING_STEP_FRAMES, EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
 use crate::manager::answer::single;
 use crate::manager::{Manager, Move, Pending, Reason, Stage};
 use crate::page::{MoveId, PageKey, Residency, StoreCopy, grown, run as pages};
@@ -26,8 +26,7 @@ impl Manager {
     pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
         let mut victims = std::mem::take(&mut self.victims);
         victims.clear();
-        let size = |frame| self.size_if_evictable(self.frames.page(frame));
-        self.policy.propose(want, &size, &mut victims);
+        let dying = self.propose(want, &mut victims);
         victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
         victims.dedup();
         let runs = self.runs(&victims, reason);
@@ -40,10 +39,14 @@ impl Manager {
         for run in runs.iter().filter(|run| !run.clean) {
             started += self.begin_copy_out(*run);
         }
+        if started == 0 && dying == DYING_STEP_FRAMES {
+            // Others may be behind them.
+            self.want(Pending::Again, Action::Yield);
+        }
         started
     }
 
-    fn size_if_evictable(&self, key: PageKey) -> Option<u64> {
+    pub(crate) fn size_if_evictable(&self, key: PageKey) -> Option<u64> {
         let object = self.objects.at_slot(key.object)?;
         match object.pages.get(key.page).residency {
             Residency::Resident { busy: 0, .. } if !object.dying => Some(object.page_size.bytes()),

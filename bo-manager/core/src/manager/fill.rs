@@ -83,6 +83,7 @@ impl Manager {
         self.object_mut(object).pages.get_mut(range.first()).residency = Residency::Waiting(at);
         self.stats.faults_starved += u64::from(primary.is_some());
         self.queue.push_back(at);
+        self.queued += bytes;
     }
 
     /// Takes frames for a move that has room, and asks for the bytes.
@@ -196,8 +197,8 @@ impl Manager {
     /// Nobody waits for pages that were prefetched, so nobody would install them: their first use
     /// would still be a fault.
     fn install_everywhere(&mut self, id: ObjectId, range: PageRange) {
-        let mappings = self.object(id).mappings.clone();
-        for mapping in mappings.into_iter().take(PREFETCH_MAPPINGS_MAX) {
+        let mappings = self.object(id).mappings.iter().copied().take(PREFETCH_MAPPINGS_MAX);
+        for mapping in mappings.collect::<SmallVec<[MappingId; PREFETCH_MAPPINGS_MAX]>>() {
             let Some(shown) = self.mappings.get(mapping) else { continue };
             for page in shown.range.intersect(range).into_iter().flatten() {
                 self.answer(id, mapping, page, false, FaultKind::Missing, 0);

@@ -3,7 +3,7 @@
 use bo_units::{ClientId, ObjectId, PageRange, Tick};
 
 use crate::Placement;
-use crate::limits::EVICT_RUN_BYTES;
+use crate::limits::{EVICT_RUN_BYTES, TOUCH_STEP_PAGES};
 use crate::manager::Manager;
 use crate::page::Residency;
 use crate::refusal::Refusal;
@@ -23,6 +23,8 @@ pub enum Prefetch {
 impl Manager {
     /// Notes that pages are in use, for those who know better than the faults show.
     ///
+    /// All under one lock: a long range is better touched in steps, with [`Self::touch_some`].
+    ///
     /// # Errors
     ///
     /// [`Refusal::Gone`], [`Refusal::Range`].
@@ -32,20 +34,41 @@ impl Manager {
         object: ObjectId,
         range: PageRange,
     ) -> Result<(), Refusal> {
-        let range = self.grant(client, object, range)?;
-        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
-        if entry.placement == Placement::Vram {
-            for (_, page) in entry.pages.touched(range) {
-                if let Residency::Resident { frame, .. } = page.residency {
-                    self.policy.on_touched(frame);
-                }
-            }
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            rest = self.touch_some(client, object, range)?;
         }
         Ok(())
     }
 
+    /// Notes that the first pages of `range` are in use; gives the rest of it, for the next step.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`].
+    pub fn touch_some(
+        &mut self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<Option<PageRange>, Refusal> {
+        let range = self.grant(client, object, range)?;
+        let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
+        if entry.placement == Placement::Ram {
+            return Ok(None);
+        }
+        let (part, rest) = entry.pages.cut(range, TOUCH_STEP_PAGES.min(self.config.step_pages));
+        for (_, page) in entry.pages.touched(part) {
+            if let Residency::Resident { frame, .. } = page.residency {
+                self.policy.on_touched(frame);
+            }
+        }
+        Ok(rest)
+    }
+
     /// Brings in the next run of absent pages of `range`, evicting others if it must. The effects
-    /// are to be carried out before the next step.
+    /// are to be carried out, or under way, before the next step; [`Self::is_arriving`] tells when
+    /// the run is there.
     ///
     /// # Errors
     ///

@@ -1,14 +1,14 @@
-//! What clients ask for: objects, holds, mappings, hints.
+//! What clients ask for: objects and holds.
 
 use std::collections::BTreeMap;
 
-use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, PageSize};
+use bo_units::{ByteCount, ClientId, ObjectId, PageIndex, PageRange, PageSize};
 use smallvec::SmallVec;
 
-use crate::entities::{Client, Hold, Mapping, Object, Stream};
-use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN};
+use crate::entities::{Client, Hold, Object};
+use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN, RAM_STEP_COPIES};
 use crate::manager::Manager;
-use crate::page::{PageTable, Residency};
+use crate::page::PageTable;
 use crate::refusal::Refusal;
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
@@ -39,16 +39,6 @@ pub struct Allocated {
     pub placement: Placement,
 }
 
-/// A mapping that was made, and what must be true before its client may write through it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attached {
-    /// Its id.
-    pub mapping: MappingId,
-    /// Pages that the shell must write-protect in it before it says yes to the client: their
-    /// first write has to be seen.
-    pub guard: Vec<PageRange>,
-}
-
 impl Manager {
     /// A client has come.
     ///
@@ -67,7 +57,8 @@ impl Manager {
         Ok(self.clients.insert(Client {
             name: name.to_owned(),
             holds: BTreeMap::new(),
-            mappings: SmallVec::new(),
+            newest_mapping: None,
+            mappings: 0,
             stats: ClientStats::default(),
         }))
     }
@@ -107,6 +98,7 @@ impl Manager {
             mappings: SmallVec::new(),
             in_flight: 0,
             dying: false,
+            forgotten: PageIndex::ZERO,
             resident: bo_units::PageCount::ZERO,
             stored: bo_units::PageCount::ZERO,
             stats: ObjectStats::default(),
@@ -127,6 +119,9 @@ impl Manager {
         }
         let largest = self.pool.capacity() / POOL_PAGES_MIN;
         let page_size = request.page_size.unwrap_or_else(|| {
+            if self.config.huge_frames && PageSize::MAX.bytes() <= largest && fits_huge(request) {
+                return PageSize::MAX;
+            }
             let usual = PageSize::for_object(request.bytes);
             if usual.bytes() <= largest { usual } else { PageSize::MIN }
         });
@@ -182,22 +177,51 @@ impl Manager {
 
     /// Sets RAM aside for an object that is never evicted, if the store can do with less.
     fn reserve_ram(&mut self, bytes: u64) -> bool {
-        let Some(rest) = self.store.capacity().checked_sub(bytes) else { return false };
-        let limit = (self.pool.capacity() + rest).saturating_sub(self.slack(None));
-        if self.committed > limit {
-            return false;
-        }
+        let Some(rest) = self.store_without(bytes) else { return false };
         // What others are giving back is still there, and their effects are not the caller's.
         let leaving = self.store.leaving();
         while self.store.held_and_warm() + leaving > rest {
-            // Free slots go first; then copies of pages that are present. The caller carries the
-            // effects out before its client can touch the new object.
+            // The caller carries the effects out before its client can touch the new object.
+            // Free slots go first; then copies of pages that are present.
             if !self.shed_warm() && !self.drop_a_copy() {
                 return false;
             }
         }
         self.store.set_capacity(rest);
         self.ram_reserved += bytes;
+        true
+    }
+
+    /// What the store would be left with, if it could keep its promises with that.
+    fn store_without(&self, bytes: u64) -> Option<u64> {
+        let rest = self.store.capacity().checked_sub(bytes)?;
+        let limit = (self.pool.capacity() + rest).saturating_sub(self.slack(None));
+        (self.committed <= limit).then_some(rest)
+    }
+
+    /// Makes room in RAM for the object that `request` asks for, one step of it: true if another
+    /// is needed before [`Self::allocate`], which would make them all under one lock. The effects
+    /// are to be carried out before the next step.
+    pub fn prepare(&mut self, request: &AllocRequest) -> bool {
+        let Ok(page_size) = self.check_size(request) else { return false };
+        let Some(pages) = request.bytes.pages_ceil(page_size) else { return false };
+        let rest = self.store_without(pages.bytes(page_size).get());
+        let Some(rest) = rest.filter(|_| request.placement == Placement::Ram) else { return false };
+        if self.draining || self.objects.len() >= self.config.limits.objects as usize {
+            return false;
+        }
+        let leaving = self.store.leaving();
+        for _ in 0..RAM_STEP_COPIES {
+            if self.store.held_and_warm() + leaving <= rest {
+                return false;
+            }
+            if self.shed_warm() {
+                return true;
+            }
+            if !self.drop_a_copy() {
+                return false;
+            }
+        }
         true
     }
 
@@ -255,72 +279,12 @@ impl Manager {
         let all = self.objects.get(object).ok_or(Refusal::Gone)?.all();
         (!range.is_empty() && all.contains_range(range)).then_some(range).ok_or(Refusal::Range)
     }
-
-    /// Adds a mapping, which the shell has registered already. Until it has protected
-    /// [`Attached::guard`], the client must not be told.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Gone`], [`Refusal::ReadOnly`], [`Refusal::Range`], [`Refusal::MappingLimit`],
-    /// [`Refusal::Draining`].
-    pub fn attach(
-        &mut self,
-        client: ClientId,
-        object: ObjectId,
-        range: PageRange,
-        access: Access,
-    ) -> Result<Attached, Refusal> {
-        if self.draining {
-            return Err(Refusal::Draining);
-        }
-        let range = self.grant(client, object, range)?;
-        if access > self.access(client, object)? {
-            return Err(Refusal::ReadOnly);
-        }
-        let limits = self.config.limits;
-        if self.mappings.len() >= limits.mappings as usize {
-            return Err(Refusal::MappingLimit(limits.mappings));
-        }
-        let owned = self.clients.get(client).ok_or(Refusal::Gone)?.mappings.len();
-        if owned >= limits.mappings_per_client as usize {
-            return Err(Refusal::MappingLimit(limits.mappings_per_client));
-        }
-        let entry = self.objects.get_mut(object).ok_or(Refusal::Gone)?;
-        if entry.mappings.len() >= limits.mappings_per_object as usize {
-            return Err(Refusal::MappingLimit(limits.mappings_per_object));
-        }
-        let guard = match access {
-            Access::ReadOnly => Vec::new(),
-            Access::ReadWrite => guarded_runs(&entry.pages, range),
-        };
-        let mapping = self.mappings.insert(Mapping {
-            client,
-            object,
-            range,
-            access,
-            in_flight: 0,
-            closing: false,
-            stream: Stream::default(),
-        });
-        entry.mappings.push(mapping);
-        let owner = self.clients.get_mut(client).expect("its access was looked up");
-        owner.mappings.push(mapping);
-        owner.holds.get_mut(&object.slot).expect("its access was looked up").mappings += 1;
-        Ok(Attached { mapping, guard })
-    }
 }
 
-/// The runs of pages whose first write must be seen, or that are just leaving.
-fn guarded_runs(pages: &PageTable, range: PageRange) -> Vec<PageRange> {
-    let mut runs: Vec<PageRange> = Vec::new();
-    for (index, page) in pages.touched(range) {
-        if !page.copy.is_guarded() && !matches!(page.residency, Residency::Evicting(..)) {
-            continue;
-        }
-        match runs.last_mut() {
-            Some(run) if run.end() == index => *run = crate::page::grown(*run),
-            Some(_) | None => runs.push(crate::page::run(index, 1)),
-        }
-    }
-    runs
+/// Whether pages of 2 MiB waste less than an eighth of what the object then takes.
+fn fits_huge(request: &AllocRequest) -> bool {
+    let (asked, page) = (request.bytes.get(), PageSize::MAX.bytes());
+    // Checked before: far from the end of the numbers.
+    let taken = asked.next_multiple_of(page);
+    request.placement == Placement::Vram && page <= asked && (taken - asked) < taken / 8
 }

@@ -4,7 +4,7 @@ use bo_units::{MappingId, ObjectId, PageCount};
 
 use crate::Placement;
 use crate::effect::Action;
-use crate::manager::{Manager, Pending, Reason, Stage};
+use crate::manager::{Manager, Reason, Stage};
 use crate::page::{MoveId, Residency};
 
 impl Manager {
@@ -17,25 +17,27 @@ impl Manager {
             let bytes = self.bytes_of(at);
             if self.is_forsaken(at) {
                 self.queue.pop_front();
+                self.queued -= bytes;
                 self.abandon(at);
             } else if bytes <= self.pool.free() {
                 self.queue.pop_front();
+                self.queued -= bytes;
                 self.rescues = 0;
                 self.begin_fill(at);
             } else {
                 break;
             }
         }
-        let needed: u64 = self.queue.iter().map(|at| self.bytes_of(*at)).sum();
         let coming = self.pool.free() + self.evicting;
         // What waits is bounded by the pool: more cannot be present at one time anyway.
-        let needed = needed.min(self.pool.capacity());
+        let needed = self.queued.min(self.pool.capacity());
         if coming < needed {
-            self.reclaim(needed - coming, Reason::Demand);
+            // A step at a time: what it starts is reported, and then the next step is made.
+            self.reclaim((needed - coming).min(self.reclaim_step()), Reason::Demand);
         }
     }
 
-    fn bytes_of(&self, at: MoveId) -> u64 {
+    pub(crate) fn bytes_of(&self, at: MoveId) -> u64 {
         let entry = &self.moves[at.0 as usize];
         entry.range.count().bytes(self.object(entry.object).page_size).get()
     }
@@ -106,7 +108,7 @@ impl Manager {
     pub(crate) fn destroy_if_idle(&mut self, id: ObjectId) {
         let object = self.object(id);
         if object.dying && object.in_flight == 0 {
-            self.want(Pending::Destroy(id), Action::Destroy { object: id });
+            self.forget_pages(id);
         }
     }
 }

@@ -1,12 +1,24 @@
 //! How things end: mappings, holds, objects, clients.
 
-use bo_units::{ClientId, MappingId, ObjectId, PageIndex, Tick};
+use bo_units::{ClientId, MappingId, ObjectId, PageCount, Tick};
+use smallvec::SmallVec;
 
 use crate::Placement;
 use crate::effect::{Action, Slot};
+use crate::limits::{GONE_STEP_HOLDS, GONE_STEP_MAPPINGS};
 use crate::manager::{Manager, Pending};
-use crate::page::Residency;
+use crate::page::{Residency, run};
 use crate::refusal::Refusal;
+
+/// What one step of seeing a client off did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the shell has the addresses of these mappings, and there may be more to do"]
+pub struct Farewell {
+    /// Mappings that are no more.
+    pub mappings: SmallVec<[MappingId; GONE_STEP_MAPPINGS]>,
+    /// It still has something: another step is needed.
+    pub more: bool,
+}
 
 impl Manager {
     /// Detaches a mapping. [`Action::Detached`] follows when nothing of it is in flight any more:
@@ -56,37 +68,62 @@ impl Manager {
     ///
     /// Returns the mappings that it had, so that the shell can forget their addresses. Effects in
     /// flight that name them are reported as ever.
-    pub fn client_gone(&mut self, _now: Tick, client: ClientId) -> Vec<MappingId> {
-        let Some(entry) = self.clients.get_mut(client) else { return Vec::new() };
-        // Taken as a whole: looking each one up in the list of all would be quadratic.
-        let mappings = std::mem::take(&mut entry.mappings).into_vec();
-        let objects: Vec<ObjectId> = entry.holds.values().map(|hold| hold.object).collect();
-        for mapping in &mappings {
-            self.forget_mapping(*mapping);
-        }
-        for object in objects {
-            if let Some(entry) = self.clients.get_mut(client)
-                && let Some(hold) = entry.holds.get_mut(&object.slot)
-            {
-                hold.handles = 0;
+    ///
+    /// All under one lock: a client with many objects is better seen off in steps, with
+    /// [`Self::see_off`].
+    pub fn client_gone(&mut self, now: Tick, client: ClientId) -> Vec<MappingId> {
+        let mut mappings = Vec::new();
+        loop {
+            let farewell = self.see_off(now, client);
+            mappings.extend(farewell.mappings);
+            if !farewell.more {
+                return mappings;
             }
-            self.drop_hold_if_empty(client, object);
         }
-        self.clients.remove(client);
-        self.stats.disconnects += 1;
+    }
+
+    /// A client is gone: the next step of taking back what it held. The effects are to be carried
+    /// out before the next step.
+    pub fn see_off(&mut self, _now: Tick, client: ClientId) -> Farewell {
+        let mut mappings = SmallVec::new();
+        for _ in 0..GONE_STEP_MAPPINGS {
+            let newest = self.clients.get(client).and_then(|entry| entry.newest_mapping);
+            let Some(mapping) = newest.and_then(|slot| self.mappings.id_at(slot)) else { break };
+            self.forget_mapping(mapping);
+            mappings.push(mapping);
+        }
+        let mut more = false;
+        if let Some(entry) = self.clients.get(client).filter(|entry| entry.newest_mapping.is_some())
+        {
+            debug_assert!(entry.mappings > 0, "a list and its length");
+            more = true;
+        } else {
+            for _ in 0..GONE_STEP_HOLDS {
+                let Some(entry) = self.clients.get_mut(client) else { break };
+                let Some(mut hold) = entry.holds.first_entry() else {
+                    self.clients.remove(client);
+                    self.stats.disconnects += 1;
+                    break;
+                };
+                hold.get_mut().handles = 0;
+                let object = hold.get().object;
+                self.drop_hold_if_empty(client, object);
+            }
+            more |= self.clients.get(client).is_some();
+        }
         self.settle();
-        mappings
+        Farewell { mappings, more }
     }
 
     /// Takes a mapping out of every table.
     pub(crate) fn forget_mapping(&mut self, mapping: MappingId) {
         let Some(entry) = self.mappings.remove(mapping) else { return };
+        // At most `mappings_per_object`.
         self.object_mut(entry.object).mappings.retain(|each| *each != mapping);
-        if let Some(client) = self.clients.get_mut(entry.client) {
-            client.mappings.retain(|each| *each != mapping);
-            if let Some(hold) = client.holds.get_mut(&entry.object.slot) {
-                hold.mappings -= 1;
-            }
+        self.unlink_mapping(entry.client, entry.siblings);
+        let client = self.clients.get_mut(entry.client);
+        if let Some(hold) = client.and_then(|client| client.holds.get_mut(&entry.object.slot)) {
+            hold.mappings -= 1;
         }
         self.drop_hold_if_empty(entry.client, entry.object);
     }
@@ -106,29 +143,52 @@ impl Manager {
         }
     }
 
+    /// Nothing names this object any more, and nothing of it is in flight: forgets the pages of one
+    /// leaf. After the last one, and at once for a small object, its file is to be destroyed.
+    ///
+    /// The pages go before their file does. So a policy does not have to look past what is about
+    /// to go, and the room, which others get when the file is gone, is then given back as a whole.
+    pub(crate) fn forget_pages(&mut self, id: ObjectId) {
+        let object = self.objects.get_mut(id).expect("an object is destroyed once");
+        let Some((first, leaf)) = object.pages.take_leaf(object.forgotten) else {
+            self.want(Pending::Destroy(id), Action::Destroy { object: id });
+            return;
+        };
+        let (page_size, small) = (object.page_size, object.pages.pages().as_usize() <= leaf.len());
+        object.forgotten = run(first, leaf.len()).end();
+        let mut slots = 0;
+        for page in &leaf {
+            if let Some(number) = page.copy.slot() {
+                self.store.put_back(page_size, number);
+                slots += 1;
+            }
+            match page.residency {
+                Residency::Absent => {}
+                Residency::Resident { frame, .. } => {
+                    self.retained.remove(frame);
+                    self.policy.on_gone(frame);
+                    self.frames.put_back(frame);
+                }
+                Residency::Waiting(_) | Residency::Filling(..) | Residency::Evicting(..) => {
+                    panic!("a dying object at rest has no page in motion")
+                }
+            }
+        }
+        let object = self.object_mut(id);
+        object.stored = object.stored.saturating_sub(PageCount::new(slots));
+        if small {
+            self.want(Pending::Destroy(id), Action::Destroy { object: id });
+        } else {
+            self.shed_surplus();
+            self.want(Pending::Forget(id), Action::Yield);
+        }
+    }
+
     /// The file is gone, and every frame of it.
     pub(crate) fn on_destroyed(&mut self, id: ObjectId) {
         let object = self.objects.get(id).expect("an object is destroyed once");
         assert!(object.in_flight == 0 && object.mappings.is_empty(), "nothing names it any more");
-        let all = object.all();
-        let touched: Vec<PageIndex> = object.pages.touched(all).map(|(index, _)| index).collect();
-        let mut present = 0;
-        for index in touched {
-            self.make_dirty(id, index);
-            let page = self.object(id).pages.get(index);
-            match page.residency {
-                Residency::Absent => {}
-                Residency::Resident { frame, .. } => {
-                    self.policy.on_gone(frame);
-                    self.frames.put_back(frame);
-                    present += 1;
-                }
-                Residency::Waiting(_) | Residency::Filling(..) | Residency::Evicting(..) => {
-                    panic!("a destroyed object has no page in motion")
-                }
-            }
-        }
-        self.release_room(id, bo_units::PageCount::new(present));
+        self.release_room(id, object.resident);
         let object = self.objects.remove(id).expect("it was looked up above");
         let bytes = object.bytes();
         match object.placement {
@@ -142,7 +202,13 @@ impl Manager {
             }
         }
         self.stats.frees += 1;
-        while self.shed_surplus() {}
+        self.shed_surplus();
+    }
+
+    /// The RAM of these slots is back with the host. If there is more to give back, it follows.
+    pub(crate) fn on_discarded(&mut self, slots: &[Slot]) {
+        self.store.discarded(slots);
+        self.shed_surplus();
     }
 
     /// Gives the RAM of free slots beyond the reserve back.

@@ -50,7 +50,16 @@ impl Manager {
                     }
                 }
             }
-            assert_eq!(resident, object.resident.get(), "resident pages");
+            if object.is_being_forgotten() {
+                // Its frames are nobody's, and still in its file.
+                let forgotten = object.resident.get() - resident;
+                match object.placement {
+                    Placement::Vram => vram += u64::from(forgotten) * bytes,
+                    Placement::Ram => ram += u64::from(forgotten) * bytes,
+                }
+            } else {
+                assert_eq!(resident, object.resident.get(), "resident pages");
+            }
             assert_eq!(stored, object.stored.get(), "stored pages");
             held += u64::from(stored) * bytes;
         }
@@ -59,6 +68,8 @@ impl Manager {
                 held += slots.len() as u64 * self.object(entry.object).page_size.bytes();
             }
         }
+        let queued: u64 = self.queue.iter().map(|at| self.bytes_of(*at)).sum();
+        assert_eq!(queued, self.queued, "bytes that are waited for");
         assert_eq!(vram, self.pool.used(), "bytes of frames");
         assert_eq!(ram, self.ram_placed, "bytes of RAM-placed pages");
         assert_eq!(evicting, self.evicting, "bytes on their way out");
@@ -89,6 +100,16 @@ impl Manager {
             assert_eq!(object.holders == 0, object.dying, "an object dies with its last holder");
             let mapped = self.mappings.iter().filter(|(_, each)| each.object == id).count();
             assert_eq!(mapped, object.mappings.len(), "mappings of an object");
+        }
+        for (id, client) in self.clients.iter() {
+            let mut slot = client.newest_mapping;
+            for _ in 0..client.mappings {
+                let mapping = slot.and_then(|slot| self.mappings.at_slot(slot));
+                let mapping = mapping.expect("a list is as long as it says");
+                assert_eq!(mapping.client, id, "whose mapping");
+                slot = mapping.siblings.older;
+            }
+            assert_eq!(slot, None, "a list ends");
         }
     }
 

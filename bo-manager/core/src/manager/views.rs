@@ -2,7 +2,8 @@
 
 use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageRange};
 
-use crate::entities::{ClientView, Hold, MappingView, ObjectView};
+use crate::entities::{ClientView, HoldSums, MappingView, ObjectView};
+use crate::limits::{LIST_STEP_HOLDS, LIST_STEP_SLOTS};
 use crate::manager::Manager;
 use crate::page::{Page, Residency};
 use crate::refusal::Refusal;
@@ -64,41 +65,64 @@ impl Manager {
         })
     }
 
-    /// Up to `most` objects, in the order of their slots.
+    /// The objects in a few slots from `slot` on, and the slot for the next step; `None`: these
+    /// were the last. Begin with 0.
     #[must_use]
-    pub fn object_views(&self, most: usize) -> Vec<ObjectView> {
-        self.objects.iter().take(most).filter_map(|(id, _)| self.object_view(id)).collect()
+    pub fn object_views(&self, slot: u32) -> (Vec<ObjectView>, Option<u32>) {
+        let (slots, next) = step(slot, self.objects.slots());
+        let ids = slots.filter_map(|slot| self.objects.id_at(slot));
+        (ids.filter_map(|id| self.object_view(id)).collect(), next)
     }
 
-    /// Up to `most` clients, in the order of their slots.
+    /// The clients in a few slots from `slot` on, as [`Self::object_views`] does it. What they
+    /// hold is not added up: [`Self::add_holds`] does that.
     #[must_use]
-    pub fn client_views(&self, most: usize) -> Vec<ClientView> {
-        self.clients.iter().take(most).filter_map(|(id, _)| self.client_view(id)).collect()
+    pub fn client_views(&self, slot: u32) -> (Vec<ClientView>, Option<u32>) {
+        let (slots, next) = step(slot, self.clients.slots());
+        let ids = slots.filter_map(|slot| self.clients.id_at(slot));
+        (ids.filter_map(|id| self.named(id, HoldSums::default())).collect(), next)
     }
 
-    /// One client.
+    /// Adds a few of a client's holds to `sums`, from the object in `slot` on; gives the slot for
+    /// the next step. `None`: all are added, or the client is gone. Begin with 0.
+    pub fn add_holds(&self, id: ClientId, slot: u32, sums: &mut HoldSums) -> Option<u32> {
+        let holds = &self.clients.get(id)?.holds;
+        let mut left = holds.range(slot..);
+        for (_, hold) in left.by_ref().take(LIST_STEP_HOLDS) {
+            let Some(object) = self.objects.get(hold.object) else { continue };
+            let bytes = object.bytes();
+            sums.total_bytes += bytes;
+            sums.shared_bytes += if object.holders > 1 { bytes } else { 0 };
+            sums.resident_bytes += object.resident.bytes(object.page_size).get();
+        }
+        left.next().map(|(slot, _)| *slot)
+    }
+
+    /// One client, with everything that it holds added up under one lock.
     #[must_use]
     pub fn client_view(&self, id: ClientId) -> Option<ClientView> {
+        let mut sums = HoldSums::default();
+        let mut next = Some(0);
+        while let Some(slot) = next {
+            next = self.add_holds(id, slot, &mut sums);
+        }
+        self.named(id, sums)
+    }
+
+    fn named(&self, id: ClientId, sums: HoldSums) -> Option<ClientView> {
         let client = self.clients.get(id)?;
-        let sum = |of: &dyn Fn(&Hold) -> u64| client.holds.values().map(of).sum();
-        let object = |hold: &Hold| self.objects.get(hold.object);
         Some(ClientView {
             id,
             name: client.name.clone(),
             objects: u32::try_from(client.holds.len()).unwrap_or(u32::MAX),
-            mappings: u32::try_from(client.mappings.len()).unwrap_or(u32::MAX),
-            total_bytes: sum(&|hold| object(hold).map_or(0, |each| each.bytes())),
-            shared_bytes: sum(&|hold| {
-                object(hold).filter(|each| each.holders > 1).map_or(0, |each| each.bytes())
-            }),
-            resident_bytes: sum(&|hold| {
-                object(hold).map_or(0, |each| each.resident.bytes(each.page_size).get())
-            }),
+            mappings: client.mappings,
+            sums,
             stats: client.stats,
         })
     }
 
-    /// How many pages of a range are present.
+    /// How many pages of a range are present. It looks at each of them: the caller cuts a long
+    /// range into short ones.
     ///
     /// # Errors
     ///
@@ -115,7 +139,25 @@ impl Manager {
         Ok(PageCount::new(u32::try_from(count).expect("an object has at most 2^28 pages")))
     }
 
-    /// The runs of a mapping's pages that are not present, in order.
+    /// True if a page of a range is on its way in, or waits for room.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Gone`], [`Refusal::Range`].
+    pub fn is_arriving(
+        &self,
+        client: ClientId,
+        object: ObjectId,
+        range: PageRange,
+    ) -> Result<bool, Refusal> {
+        let range = self.grant(client, object, range)?;
+        let arrives =
+            |page: &Page| matches!(page.residency, Residency::Waiting(_) | Residency::Filling(..));
+        Ok(self.object(object).pages.touched(range).any(|(_, page)| arrives(&page)))
+    }
+
+    /// The runs of a mapping's pages that are not present, in order. It looks at each page, and is
+    /// for the end of a daemon, when no fault waits for the lock.
     #[must_use]
     pub fn absent_runs(&self, mapping: MappingId) -> Vec<PageRange> {
         let Some(entry) = self.mappings.get(mapping) else { return Vec::new() };
@@ -147,6 +189,12 @@ impl Manager {
     pub fn is_idle(&self) -> bool {
         self.moves.is_empty() && self.pending.is_empty() && self.effects.is_empty()
     }
+}
+
+/// A few slots of a table of so many, and where the next step begins.
+fn step(slot: u32, slots: u32) -> (std::ops::Range<u32>, Option<u32>) {
+    let end = slot.saturating_add(LIST_STEP_SLOTS).min(slots);
+    (slot..end, (end < slots).then_some(end))
 }
 
 /// True if the page can be used without a fill.

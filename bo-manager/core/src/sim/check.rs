@@ -55,6 +55,7 @@ impl Sim {
         self.shell.jobs.is_empty()
             && self.inbox.is_empty()
             && self.obituaries.is_empty()
+            && self.burials.is_empty()
             && self.shell.kernel.threads.iter().all(|thread| still(thread.state))
     }
 

@@ -169,17 +169,22 @@ impl Sim {
         }
     }
 
-    /// A reader hands one event in; the batch may have been read long ago.
+    /// A reader hands a batch in, under one lock and in the order of its pages. It may have been
+    /// read long ago.
     pub(crate) fn step_hearing(&mut self) {
-        if self.inbox.is_empty() {
-            return;
+        let most = self.rng.below(4) + 1;
+        let mut batch = Vec::new();
+        while batch.len() < most && !self.inbox.is_empty() {
+            let number = self.rng.below(self.inbox.len());
+            batch.push(self.inbox.swap_remove(number));
         }
-        let number = self.rng.below(self.inbox.len());
-        let event = self.inbox.swap_remove(number);
+        batch.sort_unstable_by_key(|event| (event.fault.mapping, event.fault.page));
         let now = self.tick();
-        match self.manager.handle_fault(now, event.fault) {
-            Heard::Noted => {}
-            Heard::Unknown => self.shell.kernel.wake(event.vma, event.page..event.page + 1),
+        for event in batch {
+            match self.manager.handle_fault(now, event.fault) {
+                Heard::Noted => {}
+                Heard::Unknown => self.shell.kernel.wake(event.vma, event.page..event.page + 1),
+            }
         }
         self.take_effects(None);
     }
@@ -245,12 +250,18 @@ impl Sim {
 
     /// The shell notices that a client is gone.
     pub(crate) fn step_obituary(&mut self) {
-        let Some(process) = self.obituaries.pop_front() else { return };
-        let entry = std::mem::take(&mut self.processes[process]);
-        let client = entry.client.expect("only clients die");
+        if let Some(process) = self.obituaries.pop_front() {
+            let entry = std::mem::take(&mut self.processes[process]);
+            self.burials.push_back(entry.client.expect("only clients die"));
+        }
+        let Some(client) = self.burials.pop_front() else { return };
         let now = self.tick();
-        for mapping in self.manager.client_gone(now, client) {
+        let farewell = self.manager.see_off(now, client);
+        for mapping in farewell.mappings {
             self.shell.mappings.remove(&mapping);
+        }
+        if farewell.more {
+            self.burials.push_back(client);
         }
         self.take_effects(None);
     }

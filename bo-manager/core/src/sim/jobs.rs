@@ -68,6 +68,11 @@ pub(crate) enum Op {
         page: usize,
     },
     Detached(MappingId),
+    /// The core says what else to protect in a new mapping.
+    GuardMore {
+        mapping: MappingId,
+        rest: PageRange,
+    },
     Report,
 }
 
@@ -90,6 +95,8 @@ pub(crate) enum Kind {
     },
     Discard,
     Destroy(ObjectId),
+    /// Long work under the lock, between two steps.
+    Yield,
     /// A new mapping is being protected before its client may use it.
     Attach {
         mapping: MappingId,
@@ -180,6 +187,7 @@ impl Shell {
                 self.plan_discard(&mut job, &slots);
             }
             Action::Detached { mapping } => job.ops.push_back(Op::Detached(mapping)),
+            Action::Yield => job.kind = Kind::Yield,
             Action::Destroy { object } => {
                 job.kind = Kind::Destroy(object);
                 let pages = 0..self.kernel.file_pages(object);

@@ -2,7 +2,7 @@
 
 use bo_units::{ByteCount, MappingId, ObjectId, PageCount, PageIndex, PageRange, PageSize};
 
-use crate::{Access, AllocRequest, Placement, Refusal};
+use crate::{Access, AllocRequest, Guard, Placement, Refusal};
 
 use super::clients::{Mapped, Stage};
 use super::jobs::{Job, Kind, Op, pages_of};
@@ -49,12 +49,20 @@ impl Sim {
     fn ask_for_object(&mut self, process: usize) {
         let sizes = [4096, 4096, 8192, 16384].map(|bytes| PageSize::new(bytes).ok());
         let page_size = self.rng.pick(&[None, sizes[0], sizes[1], sizes[2], sizes[3]]);
-        let pages = self.rng.pick(&[1, 2, 3, 5, 8, 16, 30]);
+        let pages = self.rng.pick(&[1, 2, 3, 5, 8, 16, 30, 70]);
         let bytes = ByteCount::new(1 + self.rng.next() % (pages * 4096));
         let ram = self.rng.chance(200);
         let placement = if ram { Placement::Ram } else { Placement::Vram };
         let request = AllocRequest { bytes, page_size, placement, label: String::new() };
         let client = self.client(process);
+        if self.rng.chance(500) {
+            // In steps, of which this is one.
+            let more = self.manager.prepare(&request);
+            self.take_effects(None);
+            if more {
+                return;
+            }
+        }
         let answer = self.manager.allocate(client, &request);
         self.tickets_ever += 1;
         let left = self.take_effects(Some(self.tickets_ever));
@@ -141,18 +149,41 @@ impl Sim {
         let stage = Stage::Attaching;
         self.processes[process].maps.push(Mapped { vma, mapping, object, access, stage });
         self.take_effects(None);
-        let mut job = Job::new(None, Kind::Attach { mapping, failed: false });
-        if self.shell.plant != Some(Plant::SkipGuardOnAttach) {
-            let ratio = self.shell.ratio(object);
-            let pages = attached.guard.iter().flat_map(|run| pages_of(*run, ratio));
-            job.ops.extend(pages.map(|page| Op::Guard { vma, page }));
-        }
-        if self.rng.chance(self.shell.tricks.copy_fails) {
-            let at = self.rng.below(job.ops.len() + 1);
+        let job = Job::new(None, Kind::Attach { mapping, failed: false });
+        self.shell.jobs.push(job);
+        let job = self.shell.jobs.len() - 1;
+        self.plan_guards(job, mapping, Guard { runs: attached.guard, rest: attached.rest });
+    }
+
+    /// One step of protecting a new mapping.
+    fn plan_guards(&mut self, job: usize, mapping: MappingId, guard: Guard) {
+        let plant = self.shell.plant;
+        let ops = match self.shell.mappings.get(&mapping).copied() {
+            Some(vma) if plant != Some(Plant::SkipGuardOnAttach) => {
+                let ratio = self.shell.ratio_of_vma(vma).unwrap_or(1);
+                let pages = guard.runs.iter().flat_map(|run| pages_of(*run, ratio));
+                pages.map(|page| Op::Guard { vma, page }).collect()
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let failed = self.rng.chance(self.shell.tricks.copy_fails);
+        let fails_at = failed.then(|| self.rng.below(ops.len() + 1));
+        let job = &mut self.shell.jobs[job];
+        job.ops = ops.into();
+        if let Some(at) = fails_at {
             job.ops.insert(at, Op::NoCopy);
         }
-        job.ops.push_back(Op::Report);
-        self.shell.jobs.push(job);
+        let rest = guard.rest.filter(|_| plant != Some(Plant::SkipLaterGuards));
+        job.ops.push_back(match rest {
+            Some(rest) => Op::GuardMore { mapping, rest },
+            None => Op::Report,
+        });
+    }
+
+    /// The shell has protected what it was told so far.
+    pub(crate) fn on_guard_more(&mut self, job: usize, mapping: MappingId, rest: PageRange) {
+        let guard = self.manager.guard_more(mapping, rest);
+        self.plan_guards(job, mapping, guard);
     }
 
     /// The shell has protected what it must, and answers; or it could not, and takes back.
@@ -233,7 +264,8 @@ impl Sim {
         let Some((object, _)) = self.some_handle(process) else { return };
         let range = self.some_range(object);
         let client = self.client(process);
-        self.manager.touch(client, object, range).expect("a holder may touch");
+        // The steps of one client: others have theirs in between.
+        let _rest = self.manager.touch_some(client, object, range).expect("a holder may touch");
         self.take_effects(None);
     }
 

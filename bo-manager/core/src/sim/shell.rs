@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bo_units::{MappingId, ObjectId};
+use bo_units::{MappingId, ObjectId, PageRange};
 
 use crate::{Action, Copied, EffectId, InstallEnd, Outcome};
 
@@ -36,6 +36,8 @@ pub(crate) enum Said {
     Quiet,
     /// A mapping may be unmapped.
     Detached(MappingId),
+    /// The core is to look at more pages of a new mapping, for the job of this number.
+    GuardMore { job: usize, mapping: MappingId, rest: PageRange },
     /// A mapping is protected where it must be, or could not be.
     Attached { mapping: MappingId, failed: bool },
 }
@@ -88,6 +90,9 @@ impl Shell {
                 self.wake_all(vma);
             }
             return Said::Detached(mapping);
+        }
+        if let Op::GuardMore { mapping, rest } = op {
+            return Said::GuardMore { job: number, mapping, rest };
         }
         if matches!(op, Op::Report) {
             let job = self.jobs.swap_remove(number);
@@ -150,7 +155,9 @@ impl Shell {
             Op::Wake { vma, pages } => kernel.wake(vma, pages),
             Op::Poison { vma, page } => kernel.poison(vma, page),
             Op::Punch { object, page } => kernel.punch(object, page),
-            Op::Detached(_) | Op::Report => unreachable!("these end a job"),
+            Op::Detached(_) | Op::GuardMore { .. } | Op::Report => {
+                unreachable!("these are not for the kernel")
+            }
         }
     }
 
@@ -178,6 +185,7 @@ impl Shell {
             }
             Kind::Punch { done } => Outcome::Punched { done },
             Kind::Discard => Outcome::Discarded,
+            Kind::Yield => Outcome::Yielded,
             Kind::Destroy(object) => {
                 assert_eq!(self.kernel.populated(object), 0, "a destroyed object has frames");
                 Outcome::Destroyed
@@ -204,6 +212,7 @@ fn fail(job: &mut Job) {
         | Kind::Punch { .. }
         | Kind::Discard
         | Kind::Destroy(_)
+        | Kind::Yield
         | Kind::Quiet => unreachable!("nothing is copied here"),
     }
     job.ops = VecDeque::from([Op::Report]);

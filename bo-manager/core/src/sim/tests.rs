@@ -85,6 +85,11 @@ fn a_new_mapping_without_its_guard_cannot_go_unnoticed() {
 }
 
 #[test]
+fn a_new_mapping_that_is_guarded_in_part_cannot_go_unnoticed() {
+    assert_found(Plant::SkipLaterGuards, "rule 1");
+}
+
+#[test]
 fn an_entry_that_is_writable_too_early_cannot_go_unnoticed() {
     assert_found(Plant::IgnoreProtection, "rule 1");
 }

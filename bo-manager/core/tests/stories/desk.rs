@@ -167,6 +167,7 @@ impl Desk {
             Action::Punch { .. } => Outcome::Punched { done: true },
             Action::Discard { .. } => Outcome::Discarded,
             Action::Destroy { .. } => Outcome::Destroyed,
+            Action::Yield => Outcome::Yielded,
             Action::Wake { .. } | Action::Poison { .. } | Action::Detached { .. } => return None,
         })
     }
@@ -194,6 +195,7 @@ pub(crate) fn names(actions: &[Action]) -> Vec<&'static str> {
         Action::Discard { .. } => "discard",
         Action::Detached { .. } => "detached",
         Action::Destroy { .. } => "destroy",
+        Action::Yield => "yield",
     };
     actions.iter().map(name).collect()
 }

@@ -1,8 +1,11 @@
 //! Faults: how many fills they cost, who waits for what, in which order.
 
-use bo_core::{Action, CoreConfig, FaultKind, InstallEnd, Outcome, Protection, Source};
+use bo_core::{
+    Action, CoreConfig, Fault, FaultKind, Heard, InstallEnd, Outcome, Protection, Source,
+};
+use bo_units::PageIndex;
 
-use crate::desk::{Desk, names, pages, range};
+use crate::desk::{Desk, NOW, names, pages, range};
 
 #[test]
 fn sixty_four_threads_on_one_page_are_one_fill() {
@@ -33,13 +36,40 @@ fn a_fault_on_a_page_that_is_present_is_answered_all_the_same() {
 }
 
 #[test]
+fn neighbours_that_fault_together_get_their_entries_in_one_call() {
+    let mut desk = Desk::new(16, 16);
+    let client = desk.client();
+    let object = desk.object(client, 8);
+    let (left, right) = (desk.map(client, object), desk.map(client, object));
+    desk.dirty(left, 0..8);
+    for page in [0, 1, 1, 2, 4] {
+        let page = PageIndex::new(page);
+        let fault = Fault { mapping: right, page, write: false, kind: FaultKind::Missing };
+        assert_eq!(desk.manager.handle_fault(NOW, fault), Heard::Noted);
+    }
+    desk.take();
+    let done = desk.settle();
+    let runs: Vec<_> = (done.iter())
+        .filter_map(|action| {
+            let Action::Install { mapping, range, .. } = action else { return None };
+            Some((*mapping, *range))
+        })
+        .collect();
+    assert_eq!(names(&done), ["install", "install"]);
+    assert_eq!(runs, [(right, range(0, 3)), (right, range(4, 1))]);
+    // Each of the five faults was answered, and none of the pages stays busy.
+    assert_eq!(desk.manager.stats().verdicts_refault, 5 + 8);
+    desk.manager.assert_valid();
+}
+
+#[test]
 fn a_fault_outside_its_mapping_cannot_be_noted() {
     let mut desk = Desk::new(16, 16);
     let client = desk.client();
     let object = desk.object(client, 1);
     let mapping = desk.map(client, object);
     let heard = desk.hear(mapping, 1, false, FaultKind::Missing);
-    assert_eq!(heard, bo_core::Heard::Unknown);
+    assert_eq!(heard, Heard::Unknown);
     assert!(desk.settle().is_empty());
 }
 

@@ -43,6 +43,33 @@ fn a_prefetch_brings_a_run_where_there_is_room() {
 }
 
 #[test]
+fn a_prefetched_run_arrives_until_its_fill_is_reported() {
+    let mut desk = Desk::new(16, 64);
+    let client = desk.client();
+    let object = desk.object(client, 40);
+    let mapping = desk.map(client, object);
+    desk.dirty(mapping, 0..16);
+    // No room: the run waits for the copy, for the punch, and for its own bytes.
+    let started = desk.manager.prefetch(NOW, client, object, range(20, 8));
+    assert_eq!(started, Ok(Prefetch::Started { run: range(20, 1) }));
+    desk.take();
+    let mut arriving = Vec::new();
+    while !desk.todo.is_empty() {
+        arriving.push(desk.manager.is_arriving(client, object, range(20, 1)));
+        let effect = desk.next();
+        desk.finish(&effect);
+    }
+    let done = desk.manager.is_arriving(client, object, range(20, 1));
+    // The last thing done is the entry, for a page that is there.
+    assert_eq!(arriving, [Ok(true), Ok(true), Ok(true), Ok(false)]);
+    assert_eq!(done, Ok(false));
+    assert_eq!(desk.manager.is_arriving(client, object, range(0, 40)), Ok(false));
+    let stranger = desk.client();
+    let refused = desk.manager.is_arriving(stranger, object, range(0, 1));
+    assert_eq!(refused, Err(bo_core::Refusal::Gone));
+}
+
+#[test]
 fn writers_cannot_call_every_page_back_while_a_fill_waits() {
     let mut desk = Desk::new(16, 64);
     let client = desk.client();

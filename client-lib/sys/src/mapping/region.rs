@@ -14,14 +14,14 @@ use super::Sharing;
 
 /// Mapped pages, none if `len` is zero, that nobody else in this process has the address of,
 /// unless [`Region::as_ptr`] gave it to them.
-pub(super) struct Region {
+pub(crate) struct Region {
     start: *mut u8,
     len: usize,
 }
 
 impl Region {
     /// Takes `len` bytes of address space, anywhere, with nothing in it. `len` is in whole pages.
-    pub(super) fn reserve(len: usize) -> io::Result<Region> {
+    pub(crate) fn reserve(len: usize) -> io::Result<Region> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: with no address asked for, the kernel takes one that is not in use.
         let start =
@@ -31,7 +31,7 @@ impl Region {
 
     /// Gives back all but `len` bytes at the first multiple of `alignment`, which is a power of
     /// two. The region was reserved `alignment` bytes less a page longer than `len`.
-    pub(super) fn align(&mut self, alignment: usize, len: usize) -> io::Result<()> {
+    pub(crate) fn align(&mut self, alignment: usize, len: usize) -> io::Result<()> {
         let head = self.start.addr().next_multiple_of(alignment) - self.start.addr();
         let tail = self.len.checked_sub(head + len).expect("reserved with room to align");
         if head > 0 {
@@ -49,7 +49,7 @@ impl Region {
     }
 
     /// Replaces the whole region by a view of `fd`, without any access to it.
-    pub(super) fn map_file(
+    pub(crate) fn map_file(
         &mut self,
         fd: BorrowedFd<'_>,
         offset: u64,
@@ -74,12 +74,12 @@ impl Region {
     }
 
     /// Keeps the region out of forked children, and huge pages out of the region.
-    pub(super) fn seclude(&self) -> io::Result<()> {
+    pub(crate) fn seclude(&self) -> io::Result<()> {
         // SAFETY: no reference lives in a child, and this process sees no change.
         unsafe { rustix::mm::madvise(self.start.cast(), self.len, Advice::LinuxDontFork) }?;
         // SAFETY: the size of pages is invisible to references.
         match unsafe { rustix::mm::madvise(self.start.cast(), self.len, Advice::LinuxNoHugepage) } {
-            // A kernel without huge pages has nothing to be asked.
+            // Neither a kernel without huge pages nor a file of nothing else has to be asked.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -87,28 +87,33 @@ impl Region {
 
     /// Sets what accesses are allowed, for the whole region in one call: two calls for two halves
     /// would make two mappings of it, which userfaultfd's ioctls cannot cross.
-    pub(super) fn protect(&mut self, allowed: MprotectFlags) -> io::Result<()> {
+    pub(crate) fn protect(&mut self, allowed: MprotectFlags) -> io::Result<()> {
         // SAFETY: the region is borrowed exclusively, so that nobody holds a reference into it
         // that would need more than `allowed`.
         unsafe { rustix::mm::mprotect(self.start.cast(), self.len, allowed) }?;
         Ok(())
     }
 
-    pub(super) fn as_ptr(&self) -> *mut u8 {
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.start
     }
 
     /// The address `offset` bytes in, at most the end.
-    pub(super) fn at(&self, offset: usize) -> *mut u8 {
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.len);
         // SAFETY: the offset is inside the region or at its end, as just asserted.
         unsafe { self.start.add(offset) }
     }
 
-    pub(super) fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         self.start.addr() as u64
     }
 }
+
+// SAFETY: address space belongs to the process, not to a thread, and a region is its only owner.
+unsafe impl Send for Region {}
+// SAFETY: a shared reference gives away addresses, and nothing at them.
+unsafe impl Sync for Region {}
 
 impl Drop for Region {
     fn drop(&mut self) {

@@ -33,6 +33,8 @@ pub struct FaultEvent {
     pub write: bool,
     /// Why.
     pub kind: FaultKind,
+    /// Which thread, by the number that it has in its own pid namespace.
+    pub thread: u32,
 }
 
 /// Room for the messages of one read.
@@ -104,11 +106,14 @@ impl EventBuffer {
         };
         for event in events {
             match event {
-                Ok(Event::Pagefault { kind, rw, addr, .. }) => self.faults.push(FaultEvent {
-                    address: addr.addr() as u64,
-                    write: rw == ReadWrite::Write,
-                    kind: kind.into(),
-                }),
+                Ok(Event::Pagefault { kind, rw, addr, thread_id }) => {
+                    self.faults.push(FaultEvent {
+                        address: addr.addr() as u64,
+                        write: rw == ReadWrite::Write,
+                        kind: kind.into(),
+                        thread: thread_id.as_raw().unsigned_abs(),
+                    });
+                }
                 Ok(
                     Event::Fork { .. }
                     | Event::Remap { .. }
@@ -147,7 +152,9 @@ fn parse(message: &[u8; MESSAGE_BYTES]) -> Option<FaultEvent> {
         FaultKind::Missing
     };
     let write = flags & sys::UFFD_PAGEFAULT_FLAG_WRITE != 0;
-    Some(FaultEvent { address: u64::from_ne_bytes(words[2]), write, kind })
+    let [a, b, c, d, ..] = words[3];
+    let thread = u32::from_ne_bytes([a, b, c, d]);
+    Some(FaultEvent { address: u64::from_ne_bytes(words[2]), write, kind, thread })
 }
 
 const _: () = assert!(std::mem::offset_of!(sys::uffd_msg, event) == 0);
@@ -185,7 +192,8 @@ mod tests {
         buffer.bytes[32..].copy_from_slice(&message(0x12, 1, 0x7000));
         buffer.sort_messages(64);
         assert_eq!(buffer.foreign(), 1);
-        let fault = FaultEvent { address: 0x7000, write: true, kind: FaultKind::Missing };
+        let kind = FaultKind::Missing;
+        let fault = FaultEvent { address: 0x7000, write: true, kind, thread: 0 };
         assert_eq!(buffer.events().collect::<Vec<_>>(), [fault]);
     }
 }

@@ -9,9 +9,10 @@ use userfaultfd_sys as sys;
 pub struct Features(u64);
 
 /// The features that have a part in this system, with the first Linux that has them.
-const NAMES: [(u64, &str); 5] = [
+const NAMES: [(u64, &str); 6] = [
     (sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP, "PAGEFAULT_FLAG_WP (Linux 5.7)"),
     (sys::UFFD_FEATURE_MISSING_SHMEM, "MISSING_SHMEM (Linux 4.11)"),
+    (sys::UFFD_FEATURE_THREAD_ID, "THREAD_ID (Linux 4.14)"),
     (sys::UFFD_FEATURE_MINOR_SHMEM, "MINOR_SHMEM (Linux 5.14)"),
     (sys::UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "WP_HUGETLBFS_SHMEM (Linux 5.19)"),
     (sys::UFFD_FEATURE_POISON, "POISON (Linux 6.6)"),
@@ -23,6 +24,7 @@ impl Features {
     pub const REQUIRED: Features = Features(
         sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP
             | sys::UFFD_FEATURE_MISSING_SHMEM
+            | sys::UFFD_FEATURE_THREAD_ID
             | sys::UFFD_FEATURE_MINOR_SHMEM
             | sys::UFFD_FEATURE_WP_HUGETLBFS_SHMEM
             | sys::UFFD_FEATURE_POISON,

@@ -29,6 +29,33 @@ pub(super) fn install(fd: BorrowedFd<'_>, range: AddressRange, protection: Prote
     progress(range, status, argument.mapped)
 }
 
+/// `UFFDIO_COPY`: allocates pages for holes of the mapped file, filled from `source`. Wakes nobody.
+pub(super) fn copy(fd: BorrowedFd<'_>, range: AddressRange, source: *const u8) -> Progress {
+    let mut argument = sys::uffdio_copy {
+        dst: range.start(),
+        src: source.expose_provenance() as u64,
+        len: range.len(),
+        mode: sys::UFFDIO_COPY_MODE_DONTWAKE,
+        copy: 0,
+    };
+    // SAFETY: the argument is the structure that this ioctl takes, and outlives the call. The
+    // kernel reads the source as write(2) would, and puts new pages where the file has none.
+    let status =
+        unsafe { libc::ioctl(fd.as_raw_fd(), request(sys::UFFDIO_COPY), &raw mut argument) };
+    progress(range, status, argument.copy)
+}
+
+/// `UFFDIO_ZEROPAGE`: the same with zeros.
+pub(super) fn zero(fd: BorrowedFd<'_>, range: AddressRange) -> Progress {
+    let mode = sys::UFFDIO_ZEROPAGE_MODE_DONTWAKE;
+    let mut argument = sys::uffdio_zeropage { range: sys_range(range), mode, zeropage: 0 };
+    // SAFETY: the argument is the structure that this ioctl takes, and outlives the call. The
+    // kernel puts new pages where the file has none.
+    let status =
+        unsafe { libc::ioctl(fd.as_raw_fd(), request(sys::UFFDIO_ZEROPAGE), &raw mut argument) };
+    progress(range, status, argument.zeropage)
+}
+
 /// `UFFDIO_POISON`: makes pages that are not mapped raise `SIGBUS`.
 pub(super) fn poison(fd: BorrowedFd<'_>, range: AddressRange) -> Progress {
     let mut argument = sys::uffdio_poison { range: sys_range(range), mode: 0, updated: 0 };

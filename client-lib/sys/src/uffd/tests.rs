@@ -128,7 +128,10 @@ impl World {
     #[track_caller]
     fn expect_fault(&self, page: u64, kind: FaultKind, write: bool) {
         let fault = next_fault(&self.uffd).expect("no fault came");
-        assert_eq!(fault, FaultEvent { address: self.page(page).start(), write, kind });
+        let FaultEvent { address, write: wrote, kind: why, thread } = fault;
+        assert_eq!((address, wrote, why), (self.page(page).start(), write, kind));
+        // One of this process's threads.
+        assert!(std::path::Path::new(&format!("/proc/self/task/{thread}")).exists());
     }
 
     #[track_caller]

@@ -5,14 +5,14 @@ use std::thread;
 use rustix::io::Errno;
 
 use super::CHANGING_RETRIES_MAX;
-use crate::{KERNEL_PAGE_BYTES, range::AddressRange};
+use crate::range::AddressRange;
 
 /// How far one ioctl got, in bytes, and what stopped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub(super) bytes: u64,
+pub(crate) struct Progress {
+    pub(crate) bytes: u64,
     /// `None` if it reached the end, or stopped without saying why: then the next call will.
-    pub(super) stop: Option<Errno>,
+    pub(crate) stop: Option<Errno>,
 }
 
 impl Progress {
@@ -50,6 +50,7 @@ pub(super) fn over(range: AddressRange, mut call: impl FnMut(AddressRange) -> Pr
     let mut by_page = false;
     let mut patience = CHANGING_RETRIES_MAX;
     let mut position = range.start();
+    let page = range.page_bytes();
     while let Some(rest) = range.tail(position) {
         let part = if by_page { rest.first_page() } else { rest };
         let progress = call(part);
@@ -61,14 +62,14 @@ pub(super) fn over(range: AddressRange, mut call: impl FnMut(AddressRange) -> Pr
         match progress.stop {
             None => {}
             Some(Errno::EXIST) => {
-                walk.present += KERNEL_PAGE_BYTES;
-                position += KERNEL_PAGE_BYTES;
+                walk.present += page;
+                position += page;
             }
             // `EINVAL` is for memory of another kind: aligned arguments leave no other reason.
-            Some(Errno::NOENT | Errno::INVAL) if part.len() > KERNEL_PAGE_BYTES => by_page = true,
+            Some(Errno::NOENT | Errno::INVAL) if part.len() > page => by_page = true,
             Some(Errno::NOENT | Errno::INVAL) => {
-                walk.not_mapped += KERNEL_PAGE_BYTES;
-                position += KERNEL_PAGE_BYTES;
+                walk.not_mapped += page;
+                position += page;
             }
             Some(Errno::AGAIN) if patience > 0 => {
                 patience -= 1;
@@ -86,6 +87,7 @@ pub(super) fn over(range: AddressRange, mut call: impl FnMut(AddressRange) -> Pr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KERNEL_PAGE_BYTES;
 
     const PAGE: u64 = KERNEL_PAGE_BYTES;
 
@@ -145,6 +147,25 @@ mod tests {
         let walk = over(page, |_| Progress { bytes: 0, stop: Some(Errno::NOENT) });
         assert_eq!((walk.not_mapped, walk.stop), (PAGE, None));
         assert!(walk.needs_wake(), "its thread has to find out that the page is gone");
+    }
+
+    #[test]
+    fn huge_pages_are_stepped_over_whole() {
+        let huge = 2 << 20;
+        let range = AddressRange::new(huge, 3 * huge).and_then(AddressRange::in_huge_pages);
+        let mut asked = Vec::new();
+        let walk = over(range.expect("aligned"), |part| {
+            asked.push((part.start() / huge, part.len() / huge));
+            let stop = match part.start() / huge {
+                1 => Some(Errno::EXIST),
+                _ if part.len() > huge => Some(Errno::NOENT),
+                2 => None,
+                _ => Some(Errno::NOENT),
+            };
+            Progress { bytes: if stop.is_none() { part.len() } else { 0 }, stop }
+        });
+        assert_eq!((walk.present, walk.done, walk.not_mapped), (huge, huge, huge));
+        assert_eq!(asked, [(1, 3), (2, 2), (2, 1), (3, 1)]);
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn an_option_is_there_or_not_and_nothing_else() {
     let reply = Reply::Welcome {
         client: 0,
         uffd: bo_wire::UffdSource::Syscall,
+        uffds: 1,
         vram_bytes: 0,
         ram_bytes: 0,
         page_bytes_default: None,

@@ -44,6 +44,7 @@ pub(crate) fn grants() -> Vec<Reply> {
         Reply::Welcome {
             client: 1 << 32,
             uffd: UffdSource::Device,
+            uffds: 4,
             vram_bytes: 8 << 30,
             ram_bytes: 64 << 30,
             page_bytes_default: None,

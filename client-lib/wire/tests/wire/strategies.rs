@@ -80,15 +80,10 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
 /// Any reply.
 pub(crate) fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
-        (number(), uffd_source(), number(), number(), proptest::option::of(pages())).prop_map(
-            |(client, uffd, vram_bytes, ram_bytes, page_bytes_default)| Reply::Welcome {
-                client,
-                uffd,
-                vram_bytes,
-                ram_bytes,
-                page_bytes_default
-            }
-        ),
+        (number(), uffd_source(), any::<u8>(), number(), number(), proptest::option::of(pages()))
+            .prop_map(|(client, uffd, uffds, vram_bytes, ram_bytes, page_bytes_default)| {
+                Reply::Welcome { client, uffd, uffds, vram_bytes, ram_bytes, page_bytes_default }
+            }),
         Just(Reply::Done),
         (number(), number(), pages(), placement()).prop_map(
             |(object, bytes, page_bytes, placement)| Reply::Allocated {
