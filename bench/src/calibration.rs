@@ -3,8 +3,8 @@
 mod memory;
 mod pingpong;
 
-pub(crate) use memory::PlainMemory;
-pub(crate) use pingpong::pong;
+pub(crate) use memory::{PlainMemory, copy_gbps};
+pub(crate) use pingpong::{PingPong, pong};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -52,7 +52,7 @@ impl Calibration {
         let cross = cpus.get(1).map(|there| pingpong::measure(here, *there, effort.round_trips));
         let (first_touch_us, minor_fault_us) = memory::page_faults(effort.page_blocks)?;
         Ok(Calibration {
-            memcpy_gbps: memory::copy_gbps(effort.copies),
+            memcpy_gbps: copy_gbps(effort.copies),
             pingpong_same_cpu_us: pingpong::measure(here, here, effort.round_trips)?,
             pingpong_cross_cpu_us: cross.transpose()?,
             first_touch_us,

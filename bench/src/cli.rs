@@ -1,16 +1,21 @@
 //! The command line.
 
+mod suites;
+
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bo_manager::Backing;
+use bo_manager::cli::Tuning;
 use bo_units::{ByteCount, PageSize};
-use clap::builder::RangedI64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedI64ValueParser};
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use crate::cli::suites::{BarsArgs, CompareArgs, Peer, ZramArgs};
 use crate::contents::RecordBytes;
 use crate::pattern::Pattern;
+use crate::profile;
 
 /// Load-test bench of the buffer-object manager. Without arguments: a demonstration.
 #[derive(Debug, Parser)]
@@ -27,9 +32,24 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure: sweeps, hits, faults under a pattern, and a check of every byte
     Run(Box<RunArgs>),
+    /// List the profiles of `run`, each in one line with its flags
+    Profiles,
+    /// Run two settings in turn, A B A B, and print B as a multiple of A
+    Compare(CompareArgs),
+    /// Run the same accesses over what a user could pick instead, side by side
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Measure everything that has a bar, and print the table of bars
+    Bars(BarsArgs),
     /// One client process of `run`; reads orders from standard input
     #[command(hide = true)]
     Worker,
+    /// One process of `peer` and `bars` with memory to sweep
+    #[command(hide = true)]
+    Ground,
+    /// Keeps the swap device and the memory cgroup of `peer zram`, and takes both down
+    #[command(hide = true)]
+    Keeper,
     /// One client process of the demonstration
     #[command(hide = true)]
     DemoWorker,
@@ -60,8 +80,12 @@ pub(crate) struct DemoArgs {
 /// What a measured run can be told.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// A bundle of the flags below, by its name (see `bo-bench profiles`); flags override it
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(profile::names()))]
+    pub(crate) profile: Option<String>,
+
     /// Use the daemon at this socket instead of starting one
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "Tuning")]
     pub(crate) connect: Option<PathBuf>,
 
     /// Where the daemon of --connect serves HTTP
@@ -84,20 +108,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", conflicts_with = "connect")]
     pub(crate) vram: ByteCount,
 
-    /// What pages of 2 MiB are made of in the daemon that is started
-    #[arg(long, value_enum, default_value_t, conflicts_with = "connect")]
-    pub(crate) backing: Backing,
-
-    /// Let that daemon take the huge pages it needs from the host, as root
-    #[arg(long, conflicts_with = "connect")]
-    pub(crate) reserve: bool,
-
     /// RAM of the daemon that is started [default: all the data and one pool]
     #[arg(long, value_name = "SIZE", conflicts_with = "connect")]
     pub(crate) ram: Option<ByteCount>,
 
     /// Objects of each client
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = up_to(4096))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = up_to(250_000))]
     pub(crate) objects: u32,
 
     /// Size of one object [default: what --oversubscribe makes of it]
@@ -134,6 +150,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
 
+    /// Let this many threads meet on one evicted page, again and again
+    #[arg(long, value_name = "THREADS", value_parser = up_to(1024))]
+    pub(crate) rush: Option<u32>,
+
     /// Seed of the data and of the pattern
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -145,6 +165,58 @@ pub(crate) struct RunArgs {
     /// Short calibration, sweeps and hit loop
     #[arg(long)]
     pub(crate) short: bool,
+
+    /// Of the daemon that is started.
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+}
+
+/// The flags of a run as words, profiles expanded.
+///
+/// # Errors
+///
+/// When a run cannot be told so.
+pub(crate) fn run_args(words: impl IntoIterator<Item = OsString>) -> Result<RunArgs, clap::Error> {
+    #[derive(Parser)]
+    #[command(name = "bo-bench run", no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+    let words = profile::expand(words.into_iter().collect());
+    Line::try_parse_from(words).map(|line| line.run)
+}
+
+/// The flags of a daemon as words.
+///
+/// # Errors
+///
+/// When the daemon has no such flags.
+pub(crate) fn tuning(words: impl IntoIterator<Item = OsString>) -> Result<Tuning, clap::Error> {
+    #[derive(Parser)]
+    #[command(name = "daemon flags", no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        tuning: Tuning,
+    }
+    Line::try_parse_from(words).map(|line| line.tuning)
+}
+
+/// The flags of a comparison with zram as words.
+///
+/// # Errors
+///
+/// When it has no such flags.
+pub(crate) fn zram_args(
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<ZramArgs, clap::Error> {
+    #[derive(Parser)]
+    #[command(name = "bo-bench peer zram", no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        zram: ZramArgs,
+    }
+    Line::try_parse_from(words).map(|line| line.zram)
 }
 
 /// A count from one to `most`.
@@ -199,6 +271,19 @@ mod tests {
             Ok(other) => Err(format!("not a run: {other:?}")),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    #[test]
+    fn flags_of_the_daemon_are_flags_of_the_run() {
+        let args = run_args("--fault-around 0B --fault-threads 2").expect("legal flags");
+        assert_eq!(args.tuning.fault_around, ByteCount::new(0));
+        assert_eq!(args.tuning.fault_threads, Some(2));
+    }
+
+    #[test]
+    fn a_daemon_that_runs_already_cannot_be_tuned() {
+        assert!(run_args("--connect /run/x.sock --fault-around 0B").is_err());
+        assert!(run_args("--connect /run/x.sock").is_ok());
     }
 
     #[test]

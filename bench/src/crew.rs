@@ -22,6 +22,8 @@ pub(crate) struct Crew<O, A> {
     members: Vec<Member>,
     heard: Receiver<(usize, Heard<A>)>,
     orders: PhantomData<O>,
+    /// Whether members are let finish when this is dropped, rather than ended.
+    patient: bool,
 }
 
 struct Member {
@@ -44,16 +46,33 @@ impl<O: Serialize, A: DeserializeOwned + Send + 'static> Crew<O, A> {
     ///
     /// When a process cannot be started; those already started are ended.
     pub(crate) fn start(subcommand: &str, count: usize) -> Result<Crew<O, A>> {
+        Crew::start_with(subcommand, count, false)
+    }
+
+    /// Starts one process that what interrupts us does not reach: it goes on until its orders
+    /// end, and is always waited for.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be started.
+    pub(crate) fn start_apart(subcommand: &str) -> Result<Crew<O, A>> {
+        Crew::start_with(subcommand, 1, true)
+    }
+
+    fn start_with(subcommand: &str, count: usize, patient: bool) -> Result<Crew<O, A>> {
         let (heard_from, heard) = mpsc::channel();
-        let mut crew = Crew { members: Vec::with_capacity(count), heard, orders: PhantomData };
+        let members = Vec::with_capacity(count);
+        let mut crew = Crew { members, heard, orders: PhantomData, patient };
         for index in 0..count {
-            let mut process = Command::new(PROGRAM)
-                .arg0("bo-bench")
-                .arg(subcommand)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .with_context(|| format!("cannot start client process {index}"))?;
+            let mut command = Command::new(PROGRAM);
+            command.arg0("bo-bench").arg(subcommand);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            if patient {
+                // The terminal sends Ctrl-C to the group that we are in.
+                command.process_group(0);
+            }
+            let mut process =
+                command.spawn().with_context(|| format!("cannot start client process {index}"))?;
             let orders = process.stdin.take();
             let answers = process.stdout.take().context("a piped output is there")?;
             crew.members.push(Member { process, orders });
@@ -78,6 +97,16 @@ impl<O: Serialize, A: DeserializeOwned + Send + 'static> Crew<O, A> {
             self.tell(*index, &order(*index))?;
         }
         self.wait_for(&all, progress)
+    }
+
+    /// The number that the system knows a worker by.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker.
+    pub(crate) fn process_id(&self, index: usize) -> Result<u32> {
+        let member = self.members.get(index);
+        Ok(member.with_context(|| format!("there is no client process {index}"))?.process.id())
     }
 
     /// Gives one worker an order and waits for its answer.
@@ -110,7 +139,12 @@ impl<O: Serialize, A: DeserializeOwned + Send + 'static> Crew<O, A> {
         Ok(())
     }
 
-    fn tell(&mut self, index: usize, order: &O) -> Result<()> {
+    /// Gives one worker an order, whose answer is waited for later.
+    ///
+    /// # Errors
+    ///
+    /// When that worker cannot be reached.
+    pub(crate) fn tell(&mut self, index: usize, order: &O) -> Result<()> {
         let mut line = serde_json::to_string(order).context("cannot write an order down")?;
         line.push('\n');
         let orders = self.members.get_mut(index).and_then(|member| member.orders.as_mut());
@@ -119,8 +153,13 @@ impl<O: Serialize, A: DeserializeOwned + Send + 'static> Crew<O, A> {
         told.with_context(|| format!("cannot reach client process {index}"))
     }
 
-    /// Answers in the order of `expected`.
-    fn wait_for(&mut self, expected: &[usize], progress: &Progress) -> Result<Vec<A>> {
+    /// Waits for one answer of each of these workers, which come in the order of `expected`.
+    /// Answers of others that come meanwhile are a mistake of the caller.
+    ///
+    /// # Errors
+    ///
+    /// When a worker fails or dies.
+    pub(crate) fn wait_for(&mut self, expected: &[usize], progress: &Progress) -> Result<Vec<A>> {
         let mut answers: Vec<Option<A>> = self.members.iter().map(|_| None).collect();
         let mut counts = vec![0; self.members.len()];
         let mut missing = expected.len();
@@ -155,6 +194,11 @@ impl<O: Serialize, A: DeserializeOwned + Send + 'static> Crew<O, A> {
 impl<O, A> Drop for Crew<O, A> {
     fn drop(&mut self) {
         for member in &mut self.members {
+            if self.patient {
+                member.orders = None;
+                drop(member.process.wait());
+                continue;
+            }
             // Reaped already, or about to be: either way nothing is left to report to anyone.
             drop(member.process.kill());
             drop(member.process.wait());

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bo_manager::{Backing, Config, Daemon, UserModeOnly};
+use bo_manager::cli::Tuning;
+use bo_manager::{Config, Daemon, UserModeOnly};
 use bo_units::ByteCount;
 use tempfile::TempDir;
 
@@ -27,24 +28,15 @@ pub(crate) enum Service {
 
 impl Service {
     /// Starts a daemon with a socket in a new directory and HTTP on a free port of this host.
+    /// Without tuning it has the usual settings, whatever the environment says.
     ///
     /// # Errors
     ///
     /// When the daemon cannot serve on this machine; it says why and what to do.
-    pub(crate) fn start(vram: ByteCount, ram: ByteCount) -> Result<Service> {
-        Service::start_on(vram, ram, Backing::Auto, false)
-    }
-
-    /// The same, with a choice of frames.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Service::start`].
-    pub(crate) fn start_on(
+    pub(crate) fn start(
         vram: ByteCount,
         ram: ByteCount,
-        backing: Backing,
-        reserve: bool,
+        tuning: Option<&Tuning>,
     ) -> Result<Service> {
         let folder = tempfile::Builder::new()
             .prefix("bo-bench-")
@@ -56,9 +48,11 @@ impl Service {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             // Our clients use plain loads and stores, which work in that mode as well.
             user_mode_only: UserModeOnly::Accept,
-            backing,
-            reserve,
             ..Config::new(vram, ram, folder.path().join("bo-manager.sock"))
+        };
+        let config = match tuning {
+            Some(tuning) => tuning.apply(config),
+            None => config,
         };
         let daemon = Daemon::start(config).context("cannot start a daemon")?;
         let http = daemon.http_address().context("the daemon was told to serve HTTP")?;

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<bool> {
     let input = Input::find(args)?;
     story::opening(&input);
     let calibration = Calibration::measure(true)?;
-    let service = Service::start(input.pool, ram_for(&input))?;
+    let service = Service::start(input.pool, ram_for(&input), None)?;
     story::stage(&input, &service);
     let clean = play(&service, &input, &calibration, args.storm);
     service.stop();

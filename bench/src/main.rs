@@ -1,13 +1,16 @@
-//! The bench of the buffer-object manager: a demonstration, and a measured run.
+//! The bench of the buffer-object manager: a demonstration, measured runs, and their comparison.
 #![forbid(unsafe_code)]
 
+mod bars;
 mod calibration;
 mod cli;
+mod compare;
 mod contents;
 mod crew;
 mod daemon;
 mod demo;
 mod faults;
+mod ground;
 mod latency;
 mod limits;
 mod machine;
@@ -15,13 +18,18 @@ mod mismatch;
 mod orders;
 mod out;
 mod pattern;
+mod peer;
+mod profile;
 mod progress;
 mod report;
 mod run;
 mod settings;
 mod sizes;
+mod spread;
 mod station;
 mod status;
+mod sweep;
+mod words;
 mod worker;
 
 use std::process::ExitCode;
@@ -29,12 +37,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Peer};
 
 /// Zero when every byte was right and every rule held, one otherwise.
 fn main() -> ExitCode {
     limits::raise_descriptors();
-    match act(&Cli::parse()) {
+    match act(&Cli::parse_from(profile::expand_line(std::env::args_os()))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,6 +56,12 @@ fn act(cli: &Cli) -> Result<bool> {
     match &cli.command {
         None => demo::run(&cli.demo),
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Profiles) => profile::list(),
+        Some(Command::Compare(args)) => compare::run(args),
+        Some(Command::Peer(Peer::Zram(args))) => peer::run(args),
+        Some(Command::Bars(args)) => bars::run(args),
+        Some(Command::Ground) => ground::serve().map(|()| true),
+        Some(Command::Keeper) => peer::keeper::serve().map(|()| true),
         Some(Command::Worker) => worker::serve().map(|()| true),
         Some(Command::DemoWorker) => demo::worker::serve().map(|()| true),
         Some(Command::Pong { cpu }) => calibration::pong(*cpu).map(|()| true),

@@ -1,8 +1,11 @@
 //! The figures of a run: which rules they break, what their ratios are, and two ways to read them.
 
-mod ratios;
+pub(crate) mod ratios;
 mod rules;
-mod table;
+mod rush;
+pub(crate) mod table;
+
+pub(crate) use crate::report::rush::Rush;
 
 use std::fs;
 use std::path::Path;
@@ -25,6 +28,7 @@ use crate::status::{Change, Status};
 pub(crate) struct Figures {
     pub(crate) hit: HitFigures,
     pub(crate) sweep: SweepFigures,
+    pub(crate) rush: Option<Rush>,
     /// The same data and pattern with one client, if that was asked for.
     pub(crate) one_client: Option<Scene>,
     pub(crate) scene: Scene,
@@ -75,6 +79,8 @@ pub(crate) struct Report {
     /// In force in the pattern phase.
     pub(crate) page_bytes: u64,
     pub(crate) fault_counts: FaultCounts,
+    /// Many threads on one page, if that was asked for.
+    pub(crate) rush: Option<Rush>,
     pub(crate) one_client: Option<OneClient>,
     pub(crate) ratios: Ratios,
     /// Sentences; a run is clean when there are none.
@@ -118,22 +124,16 @@ impl Report {
         let (vram_capacity, vram_peak) = (vram.capacity_bytes, vram.peak_bytes);
         let broken_rules = rules::broken(settings, &figures, vram);
         let ratios = Ratios::new(calibration, &figures);
-        let Figures { hit, sweep, one_client, scene, change, after: _, lacks } = figures;
+        let Figures { hit, sweep, rush, one_client, scene, change, after: _, lacks } = figures;
         let fault_counts = scene.fault_counts();
         let throughput_ops_per_s = scene.throughput();
         let compared = one_client.as_ref().map(OneClient::new);
-        let mut mismatches = Mismatches::default();
-        let mut bytes_verified = sweep.bytes;
         let (write_sweep_gbps, read_sweep_gbps) = (sweep.write_gbps(), sweep.read_gbps());
-        mismatches.add(sweep.mismatches);
         let (op_us, fault_us) = (scene.storm.op.percentiles(), scene.storm.fault.percentiles());
         let (ops, writes, seconds) = (scene.storm.ops, scene.storm.writes, scene.storm.seconds);
         let page_bytes = scene.page_bytes;
-        for scene in one_client.into_iter().chain([scene]) {
-            bytes_verified += scene.verify.bytes;
-            mismatches.add(scene.storm.mismatches);
-            mismatches.add(scene.verify.mismatches);
-        }
+        let scenes = one_client.into_iter().chain([scene]);
+        let (bytes_verified, mismatches) = checked(sweep, rush.as_ref(), scenes);
         Ok(Report {
             calibration: *calibration,
             faults: fault_counts.client,
@@ -158,6 +158,7 @@ impl Report {
             seconds,
             page_bytes,
             fault_counts,
+            rush,
             one_client: compared,
             ratios,
             broken_rules,
@@ -196,8 +197,28 @@ impl Report {
     }
 }
 
+/// Bytes that were compared, and those that were wrong, in all phases.
+fn checked(
+    sweep: SweepFigures,
+    rush: Option<&Rush>,
+    scenes: impl Iterator<Item = Scene>,
+) -> (u64, Mismatches) {
+    let mut mismatches = sweep.mismatches;
+    let mut bytes = sweep.bytes;
+    if let Some(rush) = rush {
+        bytes += rush.bytes_verified;
+        mismatches.add(rush.mismatches.clone());
+    }
+    for scene in scenes {
+        bytes += scene.verify.bytes;
+        mismatches.add(scene.storm.mismatches);
+        mismatches.add(scene.verify.mismatches);
+    }
+    (bytes, mismatches)
+}
+
 impl Scene {
-    fn throughput(&self) -> f64 {
+    pub(crate) fn throughput(&self) -> f64 {
         if 0.0 < self.storm.seconds { self.storm.ops as f64 / self.storm.seconds } else { 0.0 }
     }
 

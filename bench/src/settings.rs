@@ -43,8 +43,14 @@ pub(crate) struct Settings {
     pub(crate) write_ratio: f64,
     pub(crate) access_bytes: RecordBytes,
     pub(crate) limit: Limit,
+    /// Threads that meet on one evicted page; `None`: that phase is left out.
+    pub(crate) rush: Option<u32>,
     pub(crate) seed: u64,
     pub(crate) short: bool,
+    /// The bundle of flags that was asked for by name.
+    pub(crate) profile: Option<String>,
+    /// Flags of the daemon in force; `None`: it was there already.
+    pub(crate) daemon: Option<String>,
     /// An access at least this slow during which its thread took a page fault counts as a fault.
     /// Set after the calibration: between a native minor fault and a ping-pong.
     pub(crate) fault_threshold_us: Option<f64>,
@@ -85,8 +91,11 @@ impl Settings {
             write_ratio: args.write_ratio,
             access_bytes: args.access_bytes,
             limit: args.ops.map_or(Limit::DurationMs(duration_ms(args)), Limit::Ops),
+            rush: args.rush,
             seed: args.seed,
             short: args.short,
+            profile: args.profile.clone(),
+            daemon: args.connect.is_none().then(|| format!("{:?}", args.tuning)),
             fault_threshold_us: None,
         })
     }

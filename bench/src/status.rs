@@ -37,6 +37,18 @@ pub(crate) struct Counters {
     pub(crate) filled_bytes: u64,
 }
 
+impl Counters {
+    fn since(&self, then: &Counters) -> Counters {
+        Counters {
+            faults: self.faults - then.faults,
+            refaults: self.refaults - then.refaults,
+            evictions: self.evictions - then.evictions,
+            evicted_bytes: self.evicted_bytes - then.evicted_bytes,
+            filled_bytes: self.filled_bytes - then.filled_bytes,
+        }
+    }
+}
+
 /// Time spent in one stage, all threads together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 pub(crate) struct Stage {
@@ -73,15 +85,8 @@ impl Status {
             let then = earlier.stages.get(name).copied().unwrap_or_default();
             Stage { seconds: now.seconds - then.seconds, count: now.count - then.count }
         };
-        let (now, then) = (self.counters, earlier.counters);
         Change {
-            counters: Counters {
-                faults: now.faults - then.faults,
-                refaults: now.refaults - then.refaults,
-                evictions: now.evictions - then.evictions,
-                evicted_bytes: now.evicted_bytes - then.evicted_bytes,
-                filled_bytes: now.filled_bytes - then.filled_bytes,
-            },
+            counters: self.counters.since(&earlier.counters),
             fill: stage("fill"),
             evict: stage("evict"),
         }

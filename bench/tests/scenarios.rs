@@ -100,6 +100,81 @@ fn several_clients_are_compared_with_one() {
 }
 
 #[test]
+fn every_profile_is_listed_in_one_line() {
+    let output = bench("profiles");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for name in ["sweep", "uniform", "zipf", "thrash", "storm", "many-objects", "many-clients"] {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name} ")));
+        assert_eq!(lines.count(), 1, "{name} in {text}");
+    }
+}
+
+#[test]
+fn many_threads_on_one_page_take_one_fill() {
+    let figures = check_run("--profile storm --ops 1000");
+    let rush = &figures["rush"];
+    assert_eq!((&rush["threads"], &rush["errors"]), (&64.into(), &0.into()));
+    let least = rush["rounds"].as_u64();
+    let most = least.zip(rush["evictions"].as_u64()).map(|(rounds, again)| rounds + again);
+    assert!(least <= rush["fills"].as_u64() && rush["fills"].as_u64() <= most, "{rush}");
+}
+
+#[test]
+fn flags_beside_a_profile_win_and_the_daemon_takes_its_own() {
+    let figures = check_run(
+        "--profile many-objects --objects 300 --fault-around 0B --oversubscribe 1.5 --ops 2000",
+    );
+    assert_eq!(figures["settings"]["objects"], 300);
+    assert_eq!(figures["settings"]["profile"], "many-objects");
+    let daemon = figures["settings"]["daemon"].as_str().expect("a daemon of our own");
+    assert!(daemon.contains("fault_around: ByteCount(0)"), "{daemon}");
+}
+
+#[test]
+fn two_settings_are_compared_in_turn() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bo-bench"));
+    command.args(["compare", "--a", "--page-size 4KiB", "--b", "--page-size 64KiB"]);
+    command.args(["--rounds", "2", "--json", "-", "--"]);
+    command.args(["--short", "--vram", "4MiB", "--ops", "500"]);
+    let output = command.output().expect("the bench can be started");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let figures: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    assert_eq!((&figures["rounds"], &figures["mismatches"]), (&2.into(), &0.into()));
+    let throughput = &figures["figures"]["throughput_ops_per_s"];
+    for side in ["a", "b", "ratio"] {
+        assert_eq!(throughput[side]["samples"], 2, "{throughput}");
+    }
+}
+
+#[test]
+fn a_comparison_of_nonsense_is_refused_before_anything_runs() {
+    let output = bench("compare --a --page-size=5KiB --rounds 1");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("side A"));
+}
+
+#[test]
+fn bars_are_a_table_with_required_and_reached() {
+    let output = bench("bars --quick --only rush --json -");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let figures: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    let bars = figures["bars"].as_array().expect("a list of bars");
+    let errors = bars.iter().find(|bar| bar["id"] == "rush_errors").expect("this bar");
+    assert_eq!((&errors["reached"], &errors["met"]), (&0.0.into(), &true.into()));
+    assert!(complaint.contains("required"), "{complaint}");
+}
+
+#[test]
+fn data_that_fits_is_not_compared_with_swap() {
+    let output = bench("peer zram --data 1MiB --fast 2MiB");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("more than --fast"));
+}
+
+#[test]
 fn a_run_cannot_use_a_daemon_that_is_not_there() {
     let output = bench("run --short --connect /nonexistent/socket --http 127.0.0.1:9");
     assert!(!output.status.success());

@@ -49,7 +49,7 @@ fn map(file: &ObjectFile, bytes: u64, alignment: u64) -> Result<ClientMapping> {
 }
 
 /// The median rate of copying one large block over another.
-pub(super) fn copy_gbps(rounds: u32) -> f64 {
+pub(crate) fn copy_gbps(rounds: u32) -> f64 {
     let source = vec![1u8; COPY_BYTES];
     // Touched here, so that no round pays for its first use.
     let mut target = vec![2u8; COPY_BYTES];

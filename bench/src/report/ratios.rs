@@ -52,8 +52,10 @@ pub(super) struct Bar {
     pub(super) aim: Aim,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Aim {
+/// What a ratio should be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Aim {
     AtMost(f64),
     AtLeast(f64),
     /// The aim is stated for other settings than these.
@@ -61,7 +63,7 @@ pub(super) enum Aim {
 }
 
 impl Aim {
-    pub(super) fn is_met(self, ratio: f64) -> Option<bool> {
+    pub(crate) fn is_met(self, ratio: f64) -> Option<bool> {
         match self {
             Aim::AtMost(most) => Some(ratio <= most),
             Aim::AtLeast(least) => Some(least <= ratio),

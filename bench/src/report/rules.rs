@@ -24,6 +24,9 @@ pub(super) fn broken(settings: &Settings, figures: &Figures, vram: &Pool) -> Vec
     if 0 < wrong_in_sweep {
         broken.push(format!("{wrong_in_sweep} bytes of the sweep were wrong"));
     }
+    if let Some(rush) = &figures.rush {
+        broken.extend(rush.broken());
+    }
     for scene in figures.one_client.iter().chain([&figures.scene]) {
         check_scene(settings, scene, &mut broken);
     }

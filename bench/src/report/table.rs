@@ -116,6 +116,11 @@ fn totals(report: &Report) -> Table {
     let slow = counts.slow_without_fault.to_string();
     row(&mut table, "slow without a fault", &[slow, "ops".into()]);
     let peak = ByteCount::new(report.vram_peak).to_string();
+    if let Some(rush) = &report.rush {
+        let what = format!("{} threads on one page, {} times", rush.threads, rush.rounds);
+        let merged = format!("fills; {} faults, {} merged", rush.faults, rush.coalesced);
+        row(&mut table, &what, &[rush.fills.to_string(), merged]);
+    }
     row(&mut table, "pool at its peak", &[peak, format!("{share:.1} % of capacity")]);
     row(&mut table, "wrong bytes", &[report.mismatches.to_string(), String::new()]);
     table
@@ -139,7 +144,7 @@ fn bars(report: &Report) -> Table {
     table
 }
 
-fn new_table(header: &[&str]) -> Table {
+pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_style(TableComponent::HeaderLines, '-');
@@ -149,7 +154,7 @@ fn new_table(header: &[&str]) -> Table {
     table
 }
 
-fn row(table: &mut Table, what: &str, values: &[String]) {
+pub(crate) fn row(table: &mut Table, what: &str, values: &[String]) {
     let texts = [what].into_iter().chain(values.iter().map(String::as_str));
     table.add_row(texts.enumerate().map(|(column, text)| aligned(column, text)));
 }

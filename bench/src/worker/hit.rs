@@ -1,14 +1,14 @@
 //! What an access to a resident page costs, beside the same access to an ordinary memfd.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bo_client::Client;
 
 use crate::calibration::PlainMemory;
 use crate::contents::CELL_BYTES;
-use crate::orders::{HitFigures, Plan};
+use crate::orders::{HitFigures, HitPlan, Plan};
 use crate::sizes;
 use crate::worker::field;
 
@@ -24,7 +24,7 @@ const LARGE_BYTES: u64 = 2 << 20;
 const STEPS: u32 = 100_000;
 
 /// Runs the same loop over an object and over plain memory in turn, and takes the medians.
-pub(super) fn measure(client: &Client, plan: &Plan, rounds: u32) -> Result<HitFigures> {
+pub(super) fn measure(client: &Client, plan: &Plan, hit: HitPlan) -> Result<HitFigures> {
     let object = field::allocate(client, plan, HIT_BYTES, "bench hit")?;
     let mapping = object.map()?;
     let watched = mapping.atomics().context("the hit loop maps its object for writing")?;
@@ -36,7 +36,14 @@ pub(super) fn measure(client: &Client, plan: &Plan, rounds: u32) -> Result<HitFi
     touch(watched);
     touch(plain);
     let (mut object_ns, mut plain_ns) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
+    let faults_before = object.stat()?.faults;
+    let (start, time) = (Instant::now(), Duration::from_millis(hit.millis));
+    for round in 0..hit.rounds {
+        if 0 < round && time <= start.elapsed() {
+            break;
+        }
+        // Not timed: when other objects are evicted meanwhile, this one is not to be the oldest.
+        object.touch()?;
         // Who goes first changes, so that neither side always finds the caches the other left.
         if round % 2 == 0 {
             object_ns.push(access_ns(watched));
@@ -47,7 +54,9 @@ pub(super) fn measure(client: &Client, plan: &Plan, rounds: u32) -> Result<HitFi
         }
     }
     let none = "the hit loop ran no round";
+    let object_faults = object.stat()?.faults - faults_before;
     Ok(HitFigures {
+        object_faults,
         object_ns: sizes::median(&mut object_ns).context(none)?,
         plain_ns: sizes::median(&mut plain_ns).context(none)?,
     })

@@ -93,7 +93,8 @@ impl<'a> Thread<'a> {
     ) -> Thread<'a> {
         let cells = share.cells.end - share.cells.start;
         let stream = (u64::from(plan.client) << 32) | sizes::as_u64(number);
-        let seed = plan.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let part_seed = storm.part.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let seed = plan.seed ^ part_seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (ops_max, time_max) = match storm.limit {
             WorkerLimit::Ops(ops) => (part(ops, number, plan.threads), Duration::MAX),
             WorkerLimit::Millis(millis) => (u64::MAX, Duration::from_millis(millis)),

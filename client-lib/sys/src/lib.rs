@@ -14,6 +14,7 @@
 //! | [`store`] | memory that pages are copied out to |
 //! | [`mapping`] | a client's view of a memory file |
 //! | [`socket`] | packets and descriptors between processes |
+//! | [`swap`] | areas that the kernel swaps to |
 //! | [`thread`] | names, processors, signals |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at what it did not expect"))]
@@ -27,6 +28,7 @@ pub mod memfd;
 pub mod range;
 pub mod socket;
 pub mod store;
+pub mod swap;
 pub mod thread;
 pub mod uffd;
 pub mod window;
