@@ -26,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure: sweeps, hits, faults under a pattern, and a check of every byte
     Run(Box<RunArgs>),
+    /// Cost of the core's decisions and tables against the number of objects, without a kernel
+    Scale(crate::scale::ScaleArgs),
     /// One client process of `run`; reads orders from standard input
     #[command(hide = true)]
     Worker,

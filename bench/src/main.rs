@@ -18,6 +18,7 @@ mod pattern;
 mod progress;
 mod report;
 mod run;
+mod scale;
 mod settings;
 mod sizes;
 mod station;
@@ -30,6 +31,10 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+
+/// Counts for `scale`; an addition for each allocation otherwise.
+#[global_allocator]
+static HEAP: bo_sys::heap::CountingAllocator = bo_sys::heap::CountingAllocator;
 
 /// Zero when every byte was right and every rule held, one otherwise.
 fn main() -> ExitCode {
@@ -48,6 +53,7 @@ fn act(cli: &Cli) -> Result<bool> {
     match &cli.command {
         None => demo::run(&cli.demo),
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Scale(args)) => scale::run(args).map(|()| true),
         Some(Command::Worker) => worker::serve().map(|()| true),
         Some(Command::DemoWorker) => demo::worker::serve().map(|()| true),
         Some(Command::Pong { cpu }) => calibration::pong(*cpu).map(|()| true),

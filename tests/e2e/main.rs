@@ -4,6 +4,7 @@ mod accounting;
 mod atomics;
 mod isolation;
 mod limits;
+mod many_objects;
 mod protocol;
 mod rough;
 mod shared_writes;

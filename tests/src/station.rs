@@ -96,13 +96,30 @@ impl Station {
     #[must_use]
     #[track_caller]
     pub fn process(programs: &Programs, pool: Pool) -> Station {
+        Station::process_with(programs, pool, None, &[])
+    }
+
+    /// The same, with a hard limit on the descriptors of that process, and more arguments.
+    #[must_use]
+    #[track_caller]
+    pub fn process_with(
+        programs: &Programs,
+        pool: Pool,
+        descriptors: Option<u64>,
+        arguments: &[&str],
+    ) -> Station {
         let (place, socket, actor) = settle(programs);
-        let mut daemon = Command::new(programs.daemon)
+        // A limit is inherited, so somebody must set it in between.
+        let limit = descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
+        let mut daemon = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
+            .arg(programs.daemon)
             .args(["serve", "--http=127.0.0.1:0", "--log-format=json"])
             .arg(format!("--vram={}B", pool.vram.get()))
             .arg(format!("--ram={}B", pool.ram.get()))
             .arg("--socket")
             .arg(&socket)
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program is there");

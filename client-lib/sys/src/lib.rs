@@ -12,6 +12,7 @@
 //! | [`store`] | memory that pages are copied out to |
 //! | [`mapping`] | a client's view of a memory file |
 //! | [`socket`] | packets and descriptors between processes |
+//! | [`heap`] | what a thread has allocated |
 //! | [`thread`] | names, processors, signals |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at what it did not expect"))]
@@ -19,6 +20,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("addresses and file offsets are u64 throughout: a 64-bit target is needed");
 
+pub mod heap;
 pub mod mapping;
 pub mod memfd;
 pub mod range;
