@@ -67,9 +67,9 @@ fn an_object_takes_less_than_half_a_kilobyte_besides_its_pages() {
     let each = (live_bytes() - before) / objects;
     println!("an object with its hold and a mapping: {each} bytes");
     // The daemon adds its part: see the test of its tables.
-    assert!(each <= 640, "{each} bytes");
+    assert!(each < 512, "{each} bytes");
     driver.bring_all();
     let each = (live_bytes() - before) / objects;
     println!("the same with its only page: {each} bytes");
-    assert!(each <= 640 + 48 + 16, "{each} bytes");
+    assert!(each < 512 + 48, "{each} bytes");
 }
