@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Peer(Peer),
     /// Measure everything that has a bar, and print the table of bars
     Bars(BarsArgs),
+    /// Cost of the core's decisions and tables against the number of objects, without a kernel
+    Scale(crate::scale::ScaleArgs),
     /// One client process of `run`; reads orders from standard input
     #[command(hide = true)]
     Worker,

@@ -23,6 +23,7 @@ mod profile;
 mod progress;
 mod report;
 mod run;
+mod scale;
 mod settings;
 mod sizes;
 mod spread;
@@ -38,6 +39,10 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::cli::{Cli, Command, Peer};
+
+/// Counts for `scale`; an addition for each allocation otherwise.
+#[global_allocator]
+static HEAP: bo_sys::heap::CountingAllocator = bo_sys::heap::CountingAllocator;
 
 /// Zero when every byte was right and every rule held, one otherwise.
 fn main() -> ExitCode {
@@ -62,6 +67,7 @@ fn act(cli: &Cli) -> Result<bool> {
         Some(Command::Bars(args)) => bars::run(args),
         Some(Command::Ground) => ground::serve().map(|()| true),
         Some(Command::Keeper) => peer::keeper::serve().map(|()| true),
+        Some(Command::Scale(args)) => scale::run(args).map(|()| true),
         Some(Command::Worker) => worker::serve().map(|()| true),
         Some(Command::DemoWorker) => demo::worker::serve().map(|()| true),
         Some(Command::Pong { cpu }) => calibration::pong(*cpu).map(|()| true),

@@ -172,3 +172,28 @@ impl Session {
         ranges.range(..range.end()).next_back().is_some_and(|(_, last)| last.range.overlaps(range))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a hash table has for each entry at worst: at most 7/8 of its places are in use, at
+    /// least half of that after it has doubled, and each has a byte besides.
+    const fn hashed(bytes: usize) -> usize {
+        (bytes + 1) * 16 / 7
+    }
+
+    #[test]
+    fn an_object_and_its_mapping_take_the_shell_less_than_384_bytes() {
+        // Two counts of an `Arc`, and what an allocator adds.
+        let shared = 16 + 16;
+        let id = size_of::<ObjectId>() + size_of::<Arc<ObjectEntry>>();
+        let file = size_of::<bo_sys::memfd::FileIdentity>() + size_of::<ObjectId>();
+        let object = size_of::<ObjectEntry>() + shared + hashed(id) + hashed(file);
+        // A place in the session's tree, which is at least half full.
+        let place = 2 * (size_of::<u64>() + size_of::<Arc<MappingEntry>>());
+        let mapping = size_of::<MappingEntry>() + shared + hashed(id) + place;
+        println!("an object: {object} bytes, a mapping: {mapping} bytes");
+        assert!(object + mapping <= 384, "{object} + {mapping} bytes");
+    }
+}

@@ -84,7 +84,15 @@ impl Client {
     ///
     /// The whole size is promised here, so no later access can fail for want of memory.
     ///
+    /// An object takes one descriptor of this process for as long as it lives, mapped or not. A
+    /// process that holds very many of them raises its RLIMIT_NOFILE first; the hard limit of many
+    /// systems is 524288. The number of mappings is bounded by the sysctl `vm.max_map_count`,
+    /// usually 65530.
+    ///
     /// # Errors
+    ///
+    /// An error that names RLIMIT_NOFILE if this process has no descriptor left: the object is
+    /// given back then. [`Error::is_quota`] is about the daemon's limits.
     ///
     /// [`Error::is_out_of_memory`], [`Error::is_never_fits`], [`Error::is_quota`],
     /// [`Error::is_invalid`] for a size of zero, [`Error::is_draining`], [`Error::is_gone`].

@@ -70,7 +70,8 @@ impl Answer {
     /// sure that there is no other way of missing one.
     pub(crate) fn descriptor(&mut self) -> Result<OwnedFd, Cause> {
         self.descriptor.take().ok_or_else(|| Cause::Host {
-            what: "receive a descriptor",
+            what: "receive its descriptor; each object takes this process one, so release some, or \
+                   raise its RLIMIT_NOFILE (ulimit -n)",
             error: rustix::io::Errno::MFILE.into(),
         })
     }

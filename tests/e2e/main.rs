@@ -5,6 +5,7 @@ mod atomics;
 mod isolation;
 mod limits;
 mod link;
+mod many_objects;
 mod protocol;
 mod rough;
 mod shared_writes;

@@ -29,6 +29,20 @@ impl Books {
         number(&self.0["counters"], name)
     }
 
+    /// What can be, such as `objects`.
+    #[must_use]
+    #[track_caller]
+    pub fn limit(&self, name: &str) -> u64 {
+        number(&self.0["limits"], name)
+    }
+
+    /// What the host lacks, in words.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<String> {
+        let lacks = self.0["lacks"].as_array().expect("a list");
+        lacks.iter().map(|each| each.as_str().expect("text").to_owned()).collect()
+    }
+
     /// A number of the object whose label this is, such as `resident_bytes`; `None` if there is no
     /// such object.
     #[must_use]

@@ -142,8 +142,24 @@ impl Station {
     #[must_use]
     #[track_caller]
     pub fn process_with(programs: &Programs, pool: Pool, more: &[&str]) -> Station {
+        Station::process_limited(programs, pool, None, more)
+    }
+
+    /// The same, with a hard limit on the descriptors of that process as well.
+    #[must_use]
+    #[track_caller]
+    pub fn process_limited(
+        programs: &Programs,
+        pool: Pool,
+        descriptors: Option<u64>,
+        more: &[&str],
+    ) -> Station {
         let (place, socket, actor) = settle(programs);
-        let mut daemon = Command::new(programs.daemon)
+        // A limit is inherited, so somebody must set it in between.
+        let limit = descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
+        let mut daemon = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
+            .arg(programs.daemon)
             .args(["serve", "--http=127.0.0.1:0", "--log-format=json"])
             .arg(format!("--vram={}B", pool.vram.get()))
             .arg(format!("--ram={}B", pool.ram.get()))

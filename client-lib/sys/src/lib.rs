@@ -14,6 +14,7 @@
 //! | [`store`] | memory that pages are copied out to |
 //! | [`mapping`] | a client's view of a memory file |
 //! | [`socket`] | packets and descriptors between processes |
+//! | [`heap`] | what a thread has allocated |
 //! | [`swap`] | areas that the kernel swaps to |
 //! | [`thread`] | names, processors, signals |
 
@@ -22,6 +23,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("addresses and file offsets are u64 throughout: a 64-bit target is needed");
 
+pub mod heap;
 pub mod hugepages;
 pub mod mapping;
 pub mod memfd;
