@@ -1,4 +1,4 @@
-//! Pages, bytes, rates, ids and ticks: the units that every part of the buffer-object manager speaks in.
+//! Pages, bytes, rates, ids and ticks: what every part of the buffer-object manager counts in.
 //!
 //! An index, a count and a size are three types here, with named conversions between them, so that
 //! a unit cannot get lost on its way through a function call. Nothing in this crate knows what a
