@@ -19,6 +19,7 @@ mod manager;
 mod page;
 pub mod policy;
 mod pool;
+mod prefetch;
 mod refusal;
 mod stats;
 mod store;
@@ -32,8 +33,11 @@ pub use effect::{
 pub use entities::{ClientView, MappingView, ObjectView};
 pub use frames::FrameId;
 pub use limits::{CoreConfig, Limits};
-pub use manager::{AllocRequest, Allocated, Attached, Fault, FaultKind, Heard, Manager, Prefetch};
+pub use manager::{
+    AllocRequest, Allocated, Attached, Fault, FaultKind, Heard, Manager, Prefetch, PrefetchStart,
+};
 pub use page::PageKey;
+pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};
 pub use refusal::Refusal;
 pub use stats::{ClientStats, Gauges, ObjectStats, Stats};
 

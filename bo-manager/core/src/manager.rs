@@ -13,10 +13,13 @@ use crate::limits::{self, CoreConfig};
 use crate::page::{MoveId, PageKey};
 use crate::policy::{self, EvictionPolicy};
 use crate::pool::Pool;
+use crate::prefetch::{Accuracy, Samples};
 use crate::stats::Stats;
 use crate::store::{Exchange, StoreBook};
 
+mod ahead;
 mod answer;
+mod coming;
 mod evict;
 mod fill;
 mod hints;
@@ -26,8 +29,10 @@ mod teardown;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
 mod views;
+mod watch;
 
-pub use hints::Prefetch;
+use coming::{Coming, Wanted};
+pub use hints::{Prefetch, PrefetchStart};
 pub use requests::{AllocRequest, Allocated, Attached};
 
 /// One page fault, as the shell heard it.
@@ -106,14 +111,22 @@ pub(crate) enum Reason {
 /// How far a move is.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// In the queue for room. `None`: a prefetch.
-    Waiting(Option<Primary>),
+    /// About to begin, or in the queue for room. Only faults wait.
+    Waiting(Coming),
     /// Bytes are being written into frames.
-    Filling(Option<Primary>),
+    Filling(Coming),
     /// Pages are being protected and copied to `slots`, after others gave way to them.
     CopyingOut { slots: SmallVec<[u32; 16]>, guards: SmallVec<[MappingId; 4]>, exchange: Exchange },
     /// These runs are being punched. They are all clean now; `clean`: they were from the start.
     Punching { runs: SmallVec<[PageRange; 2]>, clean: bool },
+}
+
+impl Stage {
+    /// Leaves an empty stage behind.
+    pub(crate) fn take(&mut self) -> Self {
+        let none = Self::Punching { runs: SmallVec::new(), clean: false };
+        std::mem::replace(self, none)
+    }
 }
 
 /// What to do when an effect is reported.
@@ -164,6 +177,13 @@ pub struct Manager {
     pub(crate) effects: VecDeque<Effect>,
     /// Kept to be used again, so that a reclaim does not allocate.
     pub(crate) victims: Vec<FrameId>,
+    /// Pages that nobody asked for, and whose first use will be seen.
+    pub(crate) samples: Samples,
+    /// How often hints are watched.
+    pub(crate) hints: Accuracy,
+    /// How many prefetches on request have begun. Pages are stamped with it, so that one can tell
+    /// what is younger than itself.
+    pub(crate) epoch: u32,
     /// Pages called back since a fill last got room.
     pub(crate) rescues: u32,
     pub(crate) draining: bool,
@@ -201,6 +221,9 @@ impl Manager {
             queue: VecDeque::new(),
             effects: VecDeque::new(),
             victims: Vec::new(),
+            samples: Samples::default(),
+            hints: Accuracy::default(),
+            epoch: 0,
             rescues: 0,
             draining: false,
             sealed: false,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, PageSize};
 use smallvec::SmallVec;
 
-use crate::entities::{Client, Hold, Mapping, Object, Stream};
+use crate::entities::{Client, Hold, Mapping, Object};
 use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN};
 use crate::manager::Manager;
 use crate::page::{PageTable, Residency};
+use crate::prefetch::{Accuracy, Marks, Streams};
 use crate::refusal::Refusal;
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
@@ -103,6 +104,7 @@ impl Manager {
             page_size,
             placement,
             pages: PageTable::new(pages),
+            marks: Marks::new(pages.get()),
             holders: 0,
             mappings: SmallVec::new(),
             in_flight: 0,
@@ -300,7 +302,8 @@ impl Manager {
             access,
             in_flight: 0,
             closing: false,
-            stream: Stream::default(),
+            streams: Streams::default(),
+            accuracy: Accuracy::default(),
         });
         entry.mappings.push(mapping);
         let owner = self.clients.get_mut(client).expect("its access was looked up");

@@ -110,6 +110,8 @@ impl Manager {
     pub(crate) fn on_destroyed(&mut self, id: ObjectId) {
         let object = self.objects.get(id).expect("an object is destroyed once");
         assert!(object.in_flight == 0 && object.mappings.is_empty(), "nothing names it any more");
+        self.unwatch_all(id);
+        let object = self.object(id);
         let all = object.all();
         let touched: Vec<PageIndex> = object.pages.touched(all).map(|(index, _)| index).collect();
         let mut present = 0;

@@ -7,3 +7,4 @@ mod faults;
 mod hints;
 mod moves;
 mod rights;
+mod walks;
