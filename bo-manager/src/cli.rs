@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use bo_core::PrefetchMode;
 use bo_units::{ByteCount, PageSize};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -63,6 +64,15 @@ pub struct Serve {
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     fault_around: ByteCount,
 
+    /// Which pages come beyond that ahead of need, when the pool has room.
+    #[arg(long, env = "BO_PREFETCH", value_enum, default_value_t)]
+    prefetch: Guesses,
+
+    /// Complete a region of up to 2 MiB when more than so many percent of it are present; 100: never.
+    #[arg(long, env = "BO_PREFETCH_THRESHOLD", default_value_t = 51, value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(..=100))]
+    prefetch_threshold: u8,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -70,6 +80,18 @@ pub struct Serve {
     /// How log lines look. What is logged: RUST_LOG, such as RUST_LOG=bo_manager=debug.
     #[arg(long, env = "BO_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+}
+
+/// Values of `--prefetch`.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Guesses {
+    /// Nothing beyond --fault-around.
+    None,
+    /// What follows in a sequential or strided stream of faults.
+    Stream,
+    /// That, and the rest of regions that are mostly present.
+    #[default]
+    Density,
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -90,6 +112,12 @@ impl Serve {
             page_size: self.page_size,
             fault_threads: self.fault_threads,
             fault_around: self.fault_around,
+            prefetch: match self.prefetch {
+                Guesses::None => PrefetchMode::None,
+                Guesses::Stream => PrefetchMode::Stream,
+                Guesses::Density => PrefetchMode::Density,
+            },
+            prefetch_threshold: self.prefetch_threshold,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -194,6 +222,16 @@ mod tests {
     fn decimal_units_are_refused_with_a_hint() {
         let error = parse("--vram 64MB").expect_err("MB is ambiguous").to_string();
         assert!(error.contains("MiB"), "{error}");
+    }
+
+    #[test]
+    fn guesses_are_chosen_by_name_and_percentage() {
+        let usual = parse("").expect("valid flags");
+        assert_eq!((usual.prefetch, usual.prefetch_threshold), (PrefetchMode::Density, 51));
+        let config = parse("--prefetch stream --prefetch-threshold 0").expect("valid flags");
+        assert_eq!((config.prefetch, config.prefetch_threshold), (PrefetchMode::Stream, 0));
+        assert!(parse("--prefetch-threshold 101").is_err());
+        assert!(parse("--prefetch everything").is_err());
     }
 
     #[test]

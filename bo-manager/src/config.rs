@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::CoreConfig;
+use bo_core::{CoreConfig, PrefetchConfig, PrefetchMode};
 use bo_units::{ByteCount, PageSize};
 
 /// How log lines look.
@@ -45,6 +45,11 @@ pub struct Config {
     pub fault_threads: Option<usize>,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Which pages come beyond that, ahead of need.
+    pub prefetch: PrefetchMode,
+    /// A region of up to 2 MiB is brought in whole when strictly more than this many percent of it
+    /// are present or wanted. 0 to 100; 100: never.
+    pub prefetch_threshold: u8,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -66,6 +71,8 @@ impl Config {
             page_size: None,
             fault_threads: None,
             fault_around: ByteCount::kib(64),
+            prefetch: PrefetchMode::Density,
+            prefetch_threshold: PrefetchConfig::DEFAULT.threshold_percent,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -93,6 +100,11 @@ impl Config {
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
         );
+        ensure!(
+            self.prefetch_threshold <= 100,
+            "--prefetch-threshold is {}: it is a percentage, at most 100",
+            self.prefetch_threshold
+        );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
         {
@@ -105,7 +117,13 @@ impl Config {
     }
 
     pub(crate) fn core(&self) -> CoreConfig {
-        CoreConfig { fault_around: self.fault_around, ..CoreConfig::new(self.vram, self.ram) }
+        let prefetch = PrefetchConfig {
+            mode: self.prefetch,
+            threshold_percent: self.prefetch_threshold,
+            ..PrefetchConfig::DEFAULT
+        };
+        let fault_around = self.fault_around;
+        CoreConfig { fault_around, prefetch, ..CoreConfig::new(self.vram, self.ram) }
     }
 }
 
@@ -150,6 +168,12 @@ mod tests {
     #[test]
     fn no_threads_are_refused() {
         assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn a_threshold_beyond_all_is_refused() {
+        let error = Config { prefetch_threshold: 101, ..config() }.check().unwrap_err();
+        assert!(error.to_string().contains("at most 100"), "{error}");
     }
 
     #[test]

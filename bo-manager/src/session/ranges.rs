@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bo_core::Prefetch;
+use bo_core::{Prefetch, PrefetchStart};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::RegisterOutcome;
 use bo_units::{ObjectId, PageRange};
@@ -79,8 +79,8 @@ impl Connection {
 
     /// Brings pages in, run after run, and says how many of the range are present then.
     ///
-    /// It stops when it has brought in half of what the pool holds: more would begin to push out
-    /// what it brought first. Between steps other clients have their turn, and a client that goes
+    /// It stops when it has brought in half of what the pool holds, or when all that could make
+    /// way is younger than it is. Between steps other clients have their turn, and a client that goes
     /// away meanwhile is heard.
     pub(super) async fn prefetch(
         &self,
@@ -90,12 +90,13 @@ impl Connection {
     ) -> Result<Reply, Refusal> {
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
         let half = self.shell.config.vram.get() / 2 / object.page_size.bytes();
-        let mut brought = 0;
+        let start = self.shell.lock().start_prefetch();
+        let mut left = half;
         for part in parts(range) {
             let mut rest = Some(part);
-            while let Some(range) = rest.filter(|_| brought < half) {
+            while let Some(range) = rest.filter(|_| left > 0) {
                 rest = tokio::task::block_in_place(|| {
-                    self.prefetch_some(session, id, range, &mut brought)
+                    self.prefetch_some(session, id, range, start, &mut left)
                 })?;
                 tokio::task::yield_now().await;
             }
@@ -108,22 +109,30 @@ impl Connection {
         Ok(Reply::Prefetched { resident_pages: resident })
     }
 
-    /// A few steps; gives what is left to do.
+    /// A few steps; gives what is left to do, and takes from `left` what was brought: all of it
+    /// when there is no more room.
     fn prefetch_some(
         &self,
         session: &Session,
         id: ObjectId,
         range: PageRange,
-        brought: &mut u64,
+        start: PrefetchStart,
+        left: &mut u64,
     ) -> Result<Option<PageRange>, Refusal> {
         let mut rest = Some(range);
         for _ in 0..PREFETCH_STEPS {
             let Some(range) = rest else { break };
-            let step = self.shell.decide(|core, now| core.prefetch(now, session.id, id, range));
+            let step =
+                self.shell.decide(|core, now| core.prefetch(now, session.id, id, range, start));
             rest = match step.map_err(refusal::of)? {
                 Prefetch::Done => None,
+                Prefetch::MakingRoom => rest,
+                Prefetch::Full => {
+                    *left = 0;
+                    None
+                }
                 Prefetch::Started { run } => {
-                    *brought += u64::from(run.count().get());
+                    *left = left.saturating_sub(run.count().get().into());
                     PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                 }
             };
