@@ -68,7 +68,7 @@ pub struct Serve {
     #[arg(long, env = "BO_PREFETCH", value_enum, default_value_t)]
     prefetch: Guesses,
 
-    /// Complete a region of up to 2 MiB when more than so many percent of it are present; 100: never.
+    /// Complete a region of up to 2 MiB when more than so many percent of it are there; 100: never.
     #[arg(long, env = "BO_PREFETCH_THRESHOLD", default_value_t = 51, value_name = "PERCENT",
         value_parser = clap::value_parser!(u8).range(..=100))]
     prefetch_threshold: u8,

@@ -23,5 +23,6 @@ mod stop;
 mod tables;
 mod timings;
 
+pub use bo_core::PrefetchMode;
 pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
 pub use daemon::Daemon;

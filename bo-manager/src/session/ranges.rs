@@ -80,8 +80,8 @@ impl Connection {
     /// Brings pages in, run after run, and says how many of the range are present then.
     ///
     /// It stops when it has brought in half of what the pool holds, or when all that could make
-    /// way is younger than it is. Between steps other clients have their turn, and a client that goes
-    /// away meanwhile is heard.
+    /// way is younger than it is. Between steps other clients have their turn, and a client that
+    /// goes away meanwhile is heard.
     pub(super) async fn prefetch(
         &self,
         session: &Session,

@@ -390,8 +390,7 @@ mod tests {
         let request = AllocRequest { bytes: small, page_size: None, placement, label };
         let object = manager.allocate(client, &request).expect("there is room").object;
         let range = pages(PageIndex::new(0), 4);
-        let now = Tick::from_nanos(0);
-        let start = manager.start_prefetch();
+        let (now, start) = (Tick::from_nanos(0), manager.start_prefetch());
         manager.prefetch(now, client, object, range, start).expect("it holds the object");
         let fill = manager.poll_effect().and_then(|effect| effect.id).expect("a fill");
         manager.handle_outcome(now, fill, Outcome::Filled { installed: InstallEnd::Complete });
