@@ -3,18 +3,18 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context;
-use bo_core::LinkConfig;
-use bo_units::{ByteCount, ByteRate, PageSize, parse_duration};
+use bo_units::{ByteCount, PageSize};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
-use crate::cpus::CpuList;
+use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
 use crate::daemon::Daemon;
-use crate::limits::UFFD_SHARDS_USUAL;
+
+mod tuning;
+
+pub use tuning::{Guesses, Tuning};
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
 #[derive(Debug, Parser)]
@@ -74,103 +74,6 @@ pub struct Serve {
     /// How log lines look. What is logged: RUST_LOG, such as RUST_LOG=bo_manager=debug.
     #[arg(long, env = "BO_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-}
-
-/// Flags that change how the daemon does its work, and not what it offers to whom. Whoever embeds
-/// a daemon can flatten them into a command line of its own, as the bench does.
-#[derive(Debug, Clone, Args)]
-pub struct Tuning {
-    /// What pages of 2 MiB are made of; smaller ones are ordinary shared memory in any case.
-    #[arg(long, env = "BO_BACKING", value_enum, default_value_t)]
-    pub backing: Backing,
-
-    /// Take the huge pages that are missing for --vram out of the host's memory, as root, and give
-    /// them back at the end.
-    #[arg(long, env = "BO_RESERVE")]
-    pub reserve: bool,
-
-    /// Threads that read faults, 1 to 256 [default: one for each allowed CPU, at most 8].
-    #[arg(long, env = "BO_FAULT_THREADS", value_name = "N")]
-    pub fault_threads: Option<usize>,
-
-    /// CPUs that fault readers are pinned to, one thread each, such as 0-3,8 [default: the allowed
-    /// ones, if there are no more threads than CPUs].
-    #[arg(long, env = "BO_FAULT_CPUS", value_name = "LIST")]
-    pub fault_cpus: Option<CpuList>,
-
-    /// Fault readers poll for up to this long before they sleep, while faults come fast; 0s: never.
-    #[arg(long, env = "BO_BUSY_POLL", default_value = "0s", value_name = "TIME",
-          value_parser = parse_duration)]
-    pub busy_poll: Duration,
-
-    /// Fault readers that may poll at the same time.
-    #[arg(long, env = "BO_BUSY_POLL_THREADS", default_value_t = 1, value_name = "N")]
-    pub busy_poll_threads: usize,
-
-    /// Userfaultfds of each client, 1 to 16: more keep threads that fault at once off one queue.
-    #[arg(long, env = "BO_UFFD_SHARDS", default_value_t = UFFD_SHARDS_USUAL, value_name = "N")]
-    pub uffd_shards: usize,
-
-    /// Let moves between pool and store take as long as over a link with this bandwidth each way,
-    /// 1MiB/s to 1TiB/s, such as 16GiB/s [default: no link].
-    #[arg(long, env = "BO_LINK_BANDWIDTH", value_name = "SIZE/s")]
-    pub link_bandwidth: Option<ByteRate>,
-
-    /// The link's latency: what each transfer takes besides, 0s to 1s, such as 2us [default: 0s].
-    #[arg(
-        long,
-        env = "BO_LINK_LATENCY",
-        value_name = "DURATION",
-        requires = "link_bandwidth",
-        value_parser = parse_duration
-    )]
-    pub link_latency: Option<Duration>,
-
-    /// Copy queues of the link, which share its bandwidth, 1 to 16 each way [default: 1].
-    #[arg(long, env = "BO_LINK_QUEUES", value_name = "N", requires = "link_bandwidth")]
-    pub link_queues: Option<u32>,
-
-    /// A fault may bring in neighbours up to this extent, when the pool has room; 0B: never.
-    #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
-    pub fault_around: ByteCount,
-}
-
-impl Tuning {
-    /// The same configuration with these flags in force.
-    #[must_use]
-    pub fn apply(&self, config: Config) -> Config {
-        let Self {
-            backing,
-            reserve,
-            fault_threads,
-            fault_cpus,
-            busy_poll,
-            busy_poll_threads,
-            uffd_shards,
-            fault_around,
-            link_bandwidth: _,
-            link_latency: _,
-            link_queues: _,
-        } = self.clone();
-        Config {
-            backing,
-            reserve,
-            fault_threads,
-            fault_cpus,
-            busy_poll,
-            busy_poll_threads,
-            uffd_shards,
-            fault_around,
-            link: self.link(),
-            ..config
-        }
-    }
-
-    fn link(&self) -> Option<LinkConfig> {
-        let latency = self.link_latency.unwrap_or(Duration::ZERO);
-        let queues = self.link_queues.unwrap_or(1);
-        self.link_bandwidth.map(|bandwidth| LinkConfig { bandwidth, latency, queues })
-    }
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -273,6 +176,9 @@ fn start_logging(format: LogFormat) {
 
 #[cfg(test)]
 mod tests {
+    use bo_core::PrefetchMode;
+
+    use crate::Backing;
     use clap::CommandFactory;
 
     use super::*;
@@ -307,6 +213,16 @@ mod tests {
         let config = parse("--fault-threads 3 --fault-around 0B").expect("valid flags");
         assert_eq!(config.fault_threads, Some(3));
         assert_eq!(config.fault_around, ByteCount::new(0));
+    }
+
+    #[test]
+    fn guesses_are_chosen_by_name_and_percentage() {
+        let usual = parse("").expect("valid flags");
+        assert_eq!((usual.prefetch, usual.prefetch_threshold), (PrefetchMode::Density, 51));
+        let config = parse("--prefetch stream --prefetch-threshold 0").expect("valid flags");
+        assert_eq!((config.prefetch, config.prefetch_threshold), (PrefetchMode::Stream, 0));
+        assert!(parse("--prefetch-threshold 101").is_err());
+        assert!(parse("--prefetch everything").is_err());
     }
 
     #[test]

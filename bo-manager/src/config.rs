@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::{CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig};
+use bo_core::{CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig, PrefetchConfig, PrefetchMode};
 use bo_units::{ByteCount, PageSize, show_duration};
 
 use crate::cpus::CpuList;
@@ -90,6 +90,11 @@ pub struct Config {
     /// Objects alive at one time. Each takes the daemon one descriptor: if the hard limit allows
     /// fewer, so does the daemon, and says so.
     pub max_objects: u32,
+    /// Which pages come beyond that, ahead of need.
+    pub prefetch: PrefetchMode,
+    /// A region of up to 2 MiB is brought in whole when strictly more than this many percent of it
+    /// are present or wanted. 0 to 100; 100: never.
+    pub prefetch_threshold: u8,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -119,6 +124,8 @@ impl Config {
             fault_around: ByteCount::kib(64),
             link: None,
             max_objects: Limits::DEFAULT.objects,
+            prefetch: PrefetchMode::Density,
+            prefetch_threshold: PrefetchConfig::DEFAULT.threshold_percent,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -171,6 +178,11 @@ impl Config {
             (1..=OBJECTS_MAX).contains(&self.max_objects),
             "--max-objects must be between 1 and {OBJECTS_MAX}"
         );
+        ensure!(
+            self.prefetch_threshold <= 100,
+            "--prefetch-threshold is {}: it is a percentage, at most 100",
+            self.prefetch_threshold
+        );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
         {
@@ -184,9 +196,15 @@ impl Config {
 
     /// `huge_frames`: pages of 2 MiB are the fastest that the pool has.
     pub(crate) fn core(&self, huge_frames: bool) -> CoreConfig {
+        let prefetch = PrefetchConfig {
+            mode: self.prefetch,
+            threshold_percent: self.prefetch_threshold,
+            ..PrefetchConfig::DEFAULT
+        };
         CoreConfig {
             fault_around: self.fault_around,
             huge_frames,
+            prefetch,
             ..CoreConfig::new(self.vram, self.ram)
         }
     }
@@ -308,6 +326,12 @@ mod tests {
     fn no_objects_are_refused() {
         assert!(Config { max_objects: 0, ..config() }.check().is_err());
         assert!(Config { max_objects: OBJECTS_MAX + 1, ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn a_threshold_beyond_all_is_refused() {
+        let error = Config { prefetch_threshold: 101, ..config() }.check().unwrap_err();
+        assert!(error.to_string().contains("at most 100"), "{error}");
     }
 
     #[test]

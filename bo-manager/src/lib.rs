@@ -30,7 +30,7 @@ mod stop;
 mod tables;
 mod timings;
 
-pub use bo_core::LinkConfig;
+pub use bo_core::{LinkConfig, PrefetchMode};
 pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
 pub use cpus::CpuList;
 pub use daemon::Daemon;

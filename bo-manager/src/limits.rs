@@ -89,5 +89,8 @@ pub(crate) const LINK_LATENCY_MAX: Duration = Duration::from_secs(1);
 /// Threads that carry out what has crossed the link: one waits while the other works.
 pub(crate) const LINK_WORKERS: usize = 2;
 
+/// How long a prefetch leaves evictions alone that it waits for.
+pub(crate) const PREFETCH_PAUSE: Duration = Duration::from_millis(1);
+
 /// Descriptors on their way to be closed by a thread that may block.
 pub(crate) const CLOSING_MAX: usize = 4096;

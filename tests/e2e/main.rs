@@ -1,6 +1,7 @@
 //! Stories of real processes against the real kernel. The harness is `bo_tests`.
 
 mod accounting;
+mod ahead;
 mod atomics;
 mod isolation;
 mod limits;

@@ -6,7 +6,8 @@ use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageIndex, PageRange, P
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use crate::page::PageTable;
+use crate::page::{PageTable, Residency};
+use crate::prefetch::{Accuracy, Marks, Place, Streams};
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
 
@@ -40,6 +41,8 @@ pub(crate) struct Object {
     pub(crate) page_size: PageSize,
     pub(crate) placement: Placement,
     pub(crate) pages: PageTable,
+    /// Where each page stands once more, to be counted and searched quickly.
+    pub(crate) marks: Marks,
     /// Clients with a [`Hold`] on it.
     pub(crate) holders: u32,
     pub(crate) mappings: SmallVec<[MappingId; 4]>,
@@ -69,6 +72,29 @@ impl Object {
     pub(crate) fn all(&self) -> PageRange {
         PageRange::whole(self.pages.pages())
     }
+
+    /// Moves one page to another place, in the table and in the marks.
+    pub(crate) fn set_residency(&mut self, index: PageIndex, residency: Residency) {
+        let place = match residency {
+            Residency::Absent => Place::Absent,
+            Residency::Waiting(_) | Residency::Filling(..) | Residency::Resident { .. } => {
+                Place::Here
+            }
+            Residency::Evicting(..) => Place::Leaving,
+        };
+        self.pages.get_mut(index).residency = residency;
+        self.marks.set(index.get()..index.get() + 1, place);
+    }
+
+    /// Repeats in the marks that a run of pages is on its way in.
+    pub(crate) fn mark_coming(&mut self, range: PageRange) {
+        self.marks.set(range.first().get()..range.end().get(), Place::Here);
+    }
+
+    /// Repeats in the marks that a run of pages is on its way out.
+    pub(crate) fn mark_leaving(&mut self, range: PageRange) {
+        self.marks.set(range.first().get()..range.end().get(), Place::Leaving);
+    }
 }
 
 /// One range of one client's address space that shows a part of an object.
@@ -83,7 +109,10 @@ pub(crate) struct Mapping {
     /// The client has asked to detach it; nothing new may start.
     pub(crate) closing: bool,
     pub(crate) siblings: Siblings,
-    pub(crate) stream: Stream,
+    /// Whether its faults follow each other.
+    pub(crate) streams: Streams,
+    /// Whether the pages that were brought for it unasked were used.
+    pub(crate) accuracy: Accuracy,
 }
 
 /// The slots of the mappings of the same client that were made before and after this one. A list
@@ -92,15 +121,6 @@ pub(crate) struct Mapping {
 pub(crate) struct Siblings {
     pub(crate) older: Option<u32>,
     pub(crate) newer: Option<u32>,
-}
-
-/// Whether the faults of a mapping follow each other.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {
-    /// The page after the last run that was brought in.
-    pub(crate) next: PageIndex,
-    /// How many faults in a row were at `next`.
-    pub(crate) faults: u8,
 }
 
 /// An object, as operators see it.

@@ -21,6 +21,7 @@ mod manager;
 mod page;
 pub mod policy;
 mod pool;
+mod prefetch;
 mod refusal;
 mod stats;
 mod store;
@@ -37,8 +38,10 @@ pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{
     AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager, Prefetch,
+    PrefetchStart,
 };
 pub use page::PageKey;
+pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};
 pub use refusal::Refusal;
 pub use stats::{ClientStats, Gauges, ObjectStats, Stats};
 

@@ -2,6 +2,8 @@
 
 use bo_units::ByteCount;
 
+use crate::prefetch::PrefetchConfig;
+
 /// What the operator chose, in exact bytes.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
@@ -17,6 +19,8 @@ pub struct CoreConfig {
     /// whose maker does not choose have them, unless an eighth of such an object or more would be
     /// behind its end.
     pub huge_frames: bool,
+    /// Which pages come beyond that, ahead of need.
+    pub prefetch: PrefetchConfig,
     /// Background reclaim starts when fewer bytes than this are free in the pool.
     pub reclaim_start_free: ByteCount,
     /// Background reclaim stops when this many bytes are free.
@@ -39,6 +43,7 @@ impl CoreConfig {
             ram,
             fault_around: ByteCount::new(64 * 1024),
             huge_frames: false,
+            prefetch: PrefetchConfig::DEFAULT,
             reclaim_start_free: ByteCount::new(vram.get() / 32),
             reclaim_stop_free: ByteCount::new(vram.get() / 16),
             policy: crate::policy::DEFAULT.to_owned(),
@@ -138,12 +143,15 @@ pub(crate) const WARM_BYTES_MAX: u64 = 64 << 20;
 /// Slots given back in one effect.
 pub(crate) const DISCARD_SLOTS: usize = 256;
 
-/// How often a thread must have faulted on the page after its last one to count as a stream.
-pub(crate) const STREAM_FAULTS_MIN: u8 = 2;
+/// The most bytes in one fill, unless one page is larger. The thread that faulted waits for them
+/// all; what else is to come follows in fills of its own.
+pub(crate) const FILL_RUN_BYTES: u64 = 256 * 1024;
 
-/// How often a stream doubles the extent of its fills: from 64 KiB to 256 KiB by default. Beyond
-/// that the first page waits longer than the faults that are saved.
-pub(crate) const STREAM_DOUBLINGS_MAX: u32 = 2;
+/// The most pages that a strided stream looks ahead. Each is a fill of its own.
+pub(crate) const STRIDE_PAGES_MAX: u64 = 16;
+
+/// The fewest, if the extent of a stream has so many.
+pub(crate) const STRIDE_PAGES_MIN: u64 = 4;
 
 /// Copy queues in each direction of a simulated link. Their sharing is exact up to sixteen.
 pub const LINK_QUEUES_MAX: u32 = 16;

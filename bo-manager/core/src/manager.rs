@@ -13,11 +13,14 @@ use crate::limits::{self, CoreConfig};
 use crate::page::{MoveId, PageKey};
 use crate::policy::{self, EvictionPolicy};
 use crate::pool::Pool;
+use crate::prefetch::{Accuracy, Samples};
 use crate::stats::Stats;
 use crate::store::{Exchange, StoreBook};
 
+mod ahead;
 mod answer;
 mod attach;
+mod coming;
 mod evict;
 mod fill;
 mod hints;
@@ -28,9 +31,12 @@ mod teardown;
 mod verify;
 mod victims;
 mod views;
+mod watch;
+
+use coming::{Coming, Wanted};
 
 pub use attach::{Attached, Guard};
-pub use hints::Prefetch;
+pub use hints::{Prefetch, PrefetchStart};
 pub use requests::{AllocRequest, Allocated};
 pub use teardown::Farewell;
 
@@ -110,14 +116,22 @@ pub(crate) enum Reason {
 /// How far a move is.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// In the queue for room. `None`: a prefetch.
-    Waiting(Option<Primary>),
+    /// About to begin, or in the queue for room. Only faults wait.
+    Waiting(Coming),
     /// Bytes are being written into frames.
-    Filling(Option<Primary>),
+    Filling(Coming),
     /// Pages are being protected and copied to `slots`, after others gave way to them.
     CopyingOut { slots: SmallVec<[u32; 16]>, guards: SmallVec<[MappingId; 4]>, exchange: Exchange },
     /// These runs are being punched. They are all clean now; `clean`: they were from the start.
     Punching { runs: SmallVec<[PageRange; 2]>, clean: bool },
+}
+
+impl Stage {
+    /// Leaves an empty stage behind.
+    pub(crate) fn take(&mut self) -> Self {
+        let none = Self::Punching { runs: SmallVec::new(), clean: false };
+        std::mem::replace(self, none)
+    }
 }
 
 /// What to do when an effect is reported.
@@ -174,6 +188,13 @@ pub struct Manager {
     pub(crate) effects: VecDeque<Effect>,
     /// Kept to be used again, so that a reclaim does not allocate.
     pub(crate) victims: Vec<FrameId>,
+    /// Pages that nobody asked for, and whose first use will be seen.
+    pub(crate) samples: Samples,
+    /// How often hints are watched.
+    pub(crate) hints: Accuracy,
+    /// How many prefetches on request have begun. Pages are stamped with it, so that one can tell
+    /// what is younger than itself.
+    pub(crate) epoch: u32,
     /// Pages called back since a fill last got room.
     pub(crate) rescues: u32,
     pub(crate) draining: bool,
@@ -212,6 +233,9 @@ impl Manager {
             queued: 0,
             effects: VecDeque::new(),
             victims: Vec::new(),
+            samples: Samples::default(),
+            hints: Accuracy::default(),
+            epoch: 0,
             rescues: 0,
             draining: false,
             sealed: false,

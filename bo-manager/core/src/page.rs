@@ -31,8 +31,9 @@ pub(crate) enum Residency {
     /// A frame is reserved and the bytes are on their way.
     Filling(MoveId, FrameId),
     /// Present. `busy` counts the installs and un-protects in flight: an eviction must not start
-    /// between the decision to let a write through and the system call that does.
-    Resident { busy: u16, frame: FrameId },
+    /// between the decision to let a write through and the system call that does. `since`: in
+    /// which epoch of the manager it came, or was last seen to be used.
+    Resident { busy: u16, frame: FrameId, since: u32 },
     /// On its way to the store. Still present until the punch.
     Evicting(MoveId, FrameId),
 }

@@ -15,15 +15,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bo_units::{ByteCount, ClientId, Tick};
+use bo_units::{ByteCount, ClientId, ObjectId, PageIndex, Tick};
 
-use crate::{CoreConfig, Manager};
+use crate::{CoreConfig, Manager, PrefetchConfig, PrefetchMode};
 
 mod check;
 mod clients;
 mod jobs;
 mod kernel;
 mod oracle;
+mod prefetches;
 mod requests;
 mod rng;
 mod shell;
@@ -64,6 +65,10 @@ pub enum Plant {
     DiscardLate,
     /// One kind of outcome is not reported.
     ForgetUnprotected,
+    /// Entries are installed over pages that were left out.
+    InstallAcrossGaps,
+    /// Each step of a prefetch pretends to be its first.
+    RenewPrefetch,
 }
 
 /// How often things go wrong, in a thousand chances.
@@ -104,6 +109,12 @@ pub struct Report {
     pub evictions: u64,
     /// Evictions called off by a write.
     pub rescues: u64,
+    /// Pages that came because of a stream, or of what was there already.
+    pub guesses: u64,
+    /// Watched pages that were used, and that were not.
+    pub judged: [u64; 2],
+    /// Prefetches on request that ended for want of older pages.
+    pub cut: u64,
 }
 
 /// One world.
@@ -125,6 +136,15 @@ pub struct Sim {
     tickets_ever: u32,
     stored_ever: u32,
     now: u64,
+    /// Where each thread is on its walk: the mapping, the page, and how far it steps.
+    walks: [(u32, usize, isize); PROCESSES * THREADS],
+    /// Prefetches on request that are not done.
+    prefetches: Vec<prefetches::Running>,
+    /// Which fill brought a page last, and how many fills there were.
+    filled: BTreeMap<(ObjectId, PageIndex), u64>,
+    fills_ever: u64,
+    /// While a prefetch takes a step: pages that came after this fill must stay.
+    victims_are_older_than: Option<u64>,
     /// Nothing new begins.
     closing: bool,
 }
@@ -146,7 +166,15 @@ impl Sim {
             config.fault_around = ByteCount::new(16 * 4096);
             tricks = Tricks { fill_fails: 400, slow: 700, stores: 700, ..Tricks::default() };
         }
+        if plant == Some(Plant::DiscardLate) {
+            // Another: pages of several sizes in a store that is full.
+            config.ram = ByteCount::new(24 * 4096);
+            config.reclaim_stop_free = ByteCount::new(8 * 4096);
+            config.reclaim_start_free = ByteCount::new(6 * 4096);
+            tricks = Tricks { stores: 900, ..Tricks::default() };
+        }
         let mut kernel = Kernel::default();
+        kernel.minor = rng.chance(600);
         for process in (0..PROCESSES).flat_map(|process| [process; THREADS]) {
             kernel.threads.push(Thread { process, state: ThreadState::Idle });
         }
@@ -174,6 +202,11 @@ impl Sim {
             tickets_ever: 0,
             stored_ever: 0,
             now: 0,
+            walks: [(0, 0, 1); PROCESSES * THREADS],
+            prefetches: Vec::new(),
+            filled: BTreeMap::new(),
+            fills_ever: 0,
+            victims_are_older_than: None,
             closing: false,
         }
     }
@@ -214,6 +247,9 @@ impl Sim {
             fills: stats.fills_stored_pages + stats.fills_zero_pages,
             evictions: stats.evictions_copied + stats.evictions_zero + stats.evictions_clean,
             rescues: stats.evictions_rescued,
+            guesses: stats.fills_stream_pages + stats.fills_density_pages,
+            judged: [stats.sampled_used.total(), stats.sampled_wasted.total()],
+            cut: stats.prefetches_cut,
         }
     }
 
@@ -224,8 +260,9 @@ impl Sim {
             0..30 => self.step_thread(),
             30..40 => self.step_reader(),
             40..46 => self.step_hearing(),
-            46..90 if self.shell.jobs.is_empty() => self.step_thread(),
-            46..90 => self.step_job(),
+            46..88 if self.shell.jobs.is_empty() => self.step_thread(),
+            46..88 => self.step_job(),
+            88..90 => self.step_prefetch(),
             90..94 => self.step_request(),
             94..96 => self.step_reclaim(),
             96..97 => self.step_obituary(),
@@ -287,6 +324,7 @@ impl Sim {
     fn take_effects(&mut self, ticket: Option<u32>) -> u32 {
         let mut taken = 0;
         while let Some(effect) = self.manager.poll_effect() {
+            self.note_effect(&effect.action);
             self.shell.start(effect, ticket);
             taken += 1;
         }
@@ -298,10 +336,18 @@ impl Sim {
 /// Small enough that everything collides.
 fn configure(rng: &mut Rng) -> CoreConfig {
     let pages = |count: u64| ByteCount::new(count * 4096);
-    let vram = rng.pick(&[16, 16, 16, 20, 32, 64]);
+    let vram = rng.pick(&[16, 16, 16, 20, 32, 64, 200]);
     let ram = rng.pick(&[0, 8, 24, 40, 64, 96]);
     let mut config = CoreConfig::new(pages(vram), pages(ram));
-    config.fault_around = pages(rng.pick(&[0, 0, 2, 4, 16]));
+    config.fault_around = pages(rng.pick(&[0, 2, 4, 4, 16]));
+    let density = PrefetchMode::Density;
+    let modes = [PrefetchMode::None, PrefetchMode::Stream, density, density];
+    config.prefetch = PrefetchConfig {
+        mode: rng.pick(&modes),
+        threshold_percent: rng.pick(&[0, 0, 10, 30, 51, 100]),
+        block: pages(rng.pick(&[2, 4, 8, 16, 512])),
+        sample_every: rng.pick(&[1, 2, 5, 64]),
+    };
     config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
     config.reclaim_stop_free = config.reclaim_start_free.saturating_add(pages(2));
     config.step_pages = rng.pick(&[1, 2, 5, 512]);

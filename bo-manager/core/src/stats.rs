@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::manager::FaultKind;
+use crate::prefetch::ByCause;
 
 /// Counters of the whole manager, since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,10 +36,27 @@ pub struct Stats {
     pub fills_stored_pages: u64,
     /// Bytes of both.
     pub filled_bytes: u64,
-    /// Pages among them that nobody had asked for: neighbours of a fault.
+    /// Pages among them that nobody had asked for: neighbours of a lone fault.
     pub fills_around_pages: u64,
+    /// Pages among them that nobody had asked for: a stream was to come to them.
+    pub fills_stream_pages: u64,
+    /// Pages among them that nobody had asked for: most of their region was present.
+    pub fills_density_pages: u64,
     /// Pages among them brought in by request.
     pub fills_prefetch_pages: u64,
+    /// Prefetches on request that ended early: all that could make way for them was younger.
+    pub prefetches_cut: u64,
+    /// Pages among those that nobody had asked for of which the first use would be seen. Each is
+    /// later in `sampled_used` or `sampled_wasted`; until then, in [`Gauges::watched`].
+    pub sampled: ByCause,
+    /// Those among them that were used while they were present.
+    pub sampled_used: ByCause,
+    /// Those among them that were evicted or freed before any use.
+    pub sampled_wasted: ByCause,
+    /// How often the extents of a mapping were halved, because of pages wasted.
+    pub extents_halved: u64,
+    /// How often they were doubled again.
+    pub extents_doubled: u64,
     /// Fills for which the host had no frame.
     pub fills_failed: u64,
     /// Pages evicted by copying them to the store.
@@ -125,8 +143,10 @@ pub struct Gauges {
     pub mappings: u64,
     /// Runs of pages on their way in or out.
     pub moves: u64,
-    /// Faults and prefetches that wait for room.
+    /// Faults that wait for room.
     pub starved: u64,
+    /// Pages brought unasked of which the first use will be seen, and was not yet.
+    pub watched: u64,
 }
 
 /// Counters of one object.

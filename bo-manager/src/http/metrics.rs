@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use bo_core::{Gauges, Stats};
+use bo_core::{ByCause, Gauges, Stats};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -40,6 +40,7 @@ impl Collector for Exported {
         export_backing(&mut page, &self.shell.backed);
         export_faults(&mut page, &stats);
         export_moves(&mut page, &stats);
+        export_guesses(&mut page, &stats);
         export_gauges(&mut page, &gauges);
         export_shell(&mut page, &self.shell.counters);
         if let Some(link) = &self.shell.link {
@@ -168,8 +169,8 @@ fn export_faults(page: &mut Page, stats: &Stats) {
 }
 
 fn export_moves(page: &mut Page, stats: &Stats) {
-    // No `..`: a counter added to the core must be exported to compile. The first lines are
-    // exported above.
+    // No `..`: a counter added to the core must be exported to compile. Those that are not named
+    // here are exported above and below.
     let Stats {
         faults_read: _,
         faults_write: _,
@@ -186,7 +187,15 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         fills_stored_pages,
         filled_bytes,
         fills_around_pages,
+        fills_stream_pages,
+        fills_density_pages,
         fills_prefetch_pages,
+        prefetches_cut: _,
+        sampled: _,
+        sampled_used: _,
+        sampled_wasted: _,
+        extents_halved: _,
+        extents_doubled: _,
         fills_failed,
         evictions_copied,
         evictions_clean,
@@ -209,8 +218,13 @@ fn export_moves(page: &mut Page, stats: &Stats) {
     let sources = [("zero", *fills_zero_pages), ("store", *fills_stored_pages)];
     page.counters("bo_filled_pages_total", "Pages filled, by source.", "source", &sources);
     page.counter("bo_filled_bytes_total", "Bytes of pages filled.", *filled_bytes);
-    let extras = [("around", *fills_around_pages), ("prefetch", *fills_prefetch_pages)];
-    let help = "Pages filled that no fault had asked for: neighbours of a fault, or on request.";
+    let extras = [
+        ("around", *fills_around_pages),
+        ("stream", *fills_stream_pages),
+        ("density", *fills_density_pages),
+        ("prefetch", *fills_prefetch_pages),
+    ];
+    let help = "Pages filled that no fault had asked for, by what suggested them.";
     page.counters("bo_filled_ahead_pages_total", help, "cause", &extras);
     page.counter("bo_fill_failures_total", "Fills without a frame.", *fills_failed);
     let reasons = [("background", *evictions_background), ("direct", *evictions_direct)];
@@ -240,6 +254,25 @@ fn export_moves(page: &mut Page, stats: &Stats) {
     page.counter("bo_disconnects_total", "Clients that went.", *disconnects);
 }
 
+/// How good the guesses were.
+fn export_guesses(page: &mut Page, stats: &Stats) {
+    let rows = |counts: &ByCause| {
+        let ByCause { around, stream, density, hint } = *counts;
+        [("around", around), ("stream", stream), ("density", density), ("prefetch", hint)]
+    };
+    let help = "Pages filled ahead whose first use was to be seen: a sample of all.";
+    page.counters("bo_prefetch_sampled_pages_total", help, "cause", &rows(&stats.sampled));
+    let help = "Sampled pages that were used while they were present.";
+    page.counters("bo_prefetch_used_pages_total", help, "cause", &rows(&stats.sampled_used));
+    let help = "Sampled pages that were evicted or freed before any use.";
+    page.counters("bo_prefetch_wasted_pages_total", help, "cause", &rows(&stats.sampled_wasted));
+    let ways = [("halved", stats.extents_halved), ("doubled", stats.extents_doubled)];
+    let help = "Changes of the extents of a mapping, because of what the sample told.";
+    page.counters("bo_prefetch_extent_changes_total", help, "change", &ways);
+    let help = "Prefetches on request that ended since all that could make way was younger.";
+    page.counter("bo_prefetches_cut_total", help, stats.prefetches_cut);
+}
+
 fn export_gauges(page: &mut Page, gauges: &Gauges) {
     let Gauges {
         vram_capacity_bytes,
@@ -260,6 +293,7 @@ fn export_gauges(page: &mut Page, gauges: &Gauges) {
         mappings,
         moves,
         starved,
+        watched,
     } = *gauges;
     let rows = [("vram", vram_capacity_bytes), ("ram", ram_capacity_bytes)];
     page.gauges("bo_pool_capacity_bytes", "The size of each pool.", "pool", &rows);
@@ -284,6 +318,8 @@ fn export_gauges(page: &mut Page, gauges: &Gauges) {
     page.gauge("bo_mappings", "Mappings alive.", mappings);
     page.gauge("bo_moves_in_flight", "Runs of pages on their way in or out.", moves);
     page.gauge("bo_faults_waiting_for_room", "Fills that wait for room.", starved);
+    let help = "Sampled pages that are present and not used yet.";
+    page.gauge("bo_prefetch_pending_pages", help, watched);
 }
 
 fn export_shell(page: &mut Page, counters: &Counters) {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bo_core::Prefetch;
+use bo_core::{Prefetch, PrefetchStart};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{RegisterOutcome, Uffd};
 use bo_units::{ObjectId, PageRange};
 use bo_wire::{Access, InvalidKind, Refusal, Reply};
 use smallvec::SmallVec;
 
-use crate::limits::{PREFETCH_STEPS, SHARD_BYTES_MIN};
+use crate::limits::{PREFETCH_PAUSE, PREFETCH_STEPS, SHARD_BYTES_MIN};
 use crate::session::requests::{access_of, parts};
 use crate::session::{Connection, refusal};
 use crate::tables::{MappingEntry, Session};
@@ -91,9 +91,9 @@ impl Connection {
 
     /// Brings pages in, run after run, and says how many of the range are present then.
     ///
-    /// It stops when it has brought in half of what the pool holds: more would begin to push out
-    /// what it brought first. Between steps other clients have their turn, and a client that goes
-    /// away meanwhile is heard.
+    /// It stops when it has brought in half of what the pool holds, or when all that could make
+    /// way is younger than it is. Between steps other clients have their turn, and a client that
+    /// goes away meanwhile is heard.
     pub(super) async fn prefetch(
         &self,
         session: &Session,
@@ -102,17 +102,21 @@ impl Connection {
     ) -> Result<Reply, Refusal> {
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
         let half = self.shell.config.vram.get() / 2 / object.page_size.bytes();
-        let mut brought = 0;
+        let start = self.shell.lock().start_prefetch();
+        let mut left = half;
         for part in parts(range) {
             let mut rest = Some(part);
-            while let Some(range) = rest.filter(|_| brought < half) {
+            while let Some(range) = rest.filter(|_| left > 0) {
                 let mut runs = SmallVec::new();
                 rest = tokio::task::block_in_place(|| {
-                    self.prefetch_some(session, id, range, &mut runs)
+                    self.prefetch_some(session, id, range, (start, &mut left), &mut runs)
                 })?;
-                brought += runs.iter().map(|run| u64::from(run.count().get())).sum::<u64>();
                 self.all_arrived(session, id, &runs).await?;
-                tokio::task::yield_now().await;
+                match runs.is_empty() {
+                    // Evictions are under way, over a link perhaps.
+                    true => tokio::time::sleep(PREFETCH_PAUSE).await,
+                    false => tokio::task::yield_now().await,
+                }
             }
         }
         let mut resident = 0;
@@ -123,22 +127,31 @@ impl Connection {
         Ok(Reply::Prefetched { resident_pages: resident })
     }
 
-    /// A few steps; gives what is left to do.
+    /// A few steps; gives what is left to do, and takes from `left` what was brought: all of it
+    /// when there is no more room.
     fn prefetch_some(
         &self,
         session: &Session,
         id: ObjectId,
         range: PageRange,
+        (start, left): (PrefetchStart, &mut u64),
         runs: &mut SmallVec<[PageRange; 8]>,
     ) -> Result<Option<PageRange>, Refusal> {
         let mut rest = Some(range);
         for _ in 0..PREFETCH_STEPS {
             let Some(range) = rest else { break };
-            let step = self.shell.decide(|core, now| core.prefetch(now, session.id, id, range));
+            let step =
+                self.shell.decide(|core, now| core.prefetch(now, session.id, id, range, start));
             rest = match step.map_err(refusal::of)? {
                 Prefetch::Done => None,
+                Prefetch::MakingRoom => rest,
+                Prefetch::Full => {
+                    *left = 0;
+                    None
+                }
                 Prefetch::Started { run } => {
                     runs.push(run);
+                    *left = left.saturating_sub(run.count().get().into());
                     PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                 }
             };

@@ -4,7 +4,8 @@ use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 
 use crate::effect::{Action, Effect, InstallEnd, Protection};
 use crate::limits::ANSWER_RUN_PAGES;
-use crate::manager::{Fault, FaultKind, Manager, Move, Pending, Primary, Stage, Waiter};
+use crate::manager::ahead::Plan;
+use crate::manager::{Coming, Fault, FaultKind, Manager, Move, Pending, Stage, Waiter, Wanted};
 use crate::page::{MoveId, Residency, StoreCopy, grown, run};
 use crate::{Access, Placement};
 
@@ -34,6 +35,7 @@ impl Manager {
 
     /// Looks at where the page is, and starts or joins what brings it.
     pub(crate) fn on_fault(&mut self, object: ObjectId, fault: Fault) {
+        self.unwatch(object, fault.page, true);
         match self.object(object).pages.get(fault.page).residency {
             Residency::Absent => self.demand(object, &fault),
             Residency::Waiting(at) | Residency::Filling(at, _) | Residency::Evicting(at, _) => {
@@ -49,10 +51,7 @@ impl Manager {
 
     /// Starts a fill for a page that has no frame.
     fn demand(&mut self, object: ObjectId, fault: &Fault) {
-        let stream = self.follow_stream(fault.mapping, fault.page);
-        let primary =
-            Primary { mapping: fault.mapping, page: fault.page, write: fault.write, stream };
-        let range = self.extent(object, &primary);
+        let Plan { primary, range, then } = self.plan(object, fault);
         if self.object(object).pages.get(fault.page).copy.is_guarded() {
             // Only what was evicted once is guarded while it is absent.
             self.stats.refaults += 1;
@@ -61,7 +60,7 @@ impl Manager {
                 client.stats.refaults += 1;
             }
         }
-        self.start_fill(object, range, Some(primary));
+        self.start_fill(object, range, Wanted::Fault(primary), then);
     }
 
     /// Remembers that this fault is to be answered when the move ends.
@@ -104,10 +103,13 @@ impl Manager {
         if write && access == Access::ReadWrite {
             self.make_dirty(object, page);
         }
-        let entry = self.object(object).pages.get(page);
-        let Residency::Resident { frame, .. } = entry.residency else {
+        let epoch = self.epoch;
+        let entry = self.object_mut(object).pages.get_mut(page);
+        let Residency::Resident { frame, since, .. } = &mut entry.residency else {
             panic!("only a page that is present is answered for")
         };
+        *since = epoch;
+        let (frame, guarded) = (*frame, entry.copy.is_guarded());
         if self.object(object).placement == Placement::Vram {
             self.policy.on_touched(frame);
         }
@@ -115,7 +117,7 @@ impl Manager {
         let action = match kind {
             FaultKind::WriteProtected => Action::Unprotect { mapping, range },
             FaultKind::Missing => {
-                let protection = protection(entry.copy.is_guarded(), access);
+                let protection = protection(guarded, access);
                 Action::Install { object, mapping, range, protection }
             }
         };
@@ -251,13 +253,14 @@ impl Manager {
 
     /// Wakes or answers whoever joined a move that left its pages present.
     pub(crate) fn answer_waiters(&mut self, object: ObjectId, ended: Move) {
-        let primary = match ended.stage {
-            Stage::Waiting(primary) | Stage::Filling(primary) => primary,
+        let coming = match ended.stage {
+            Stage::Waiting(coming) | Stage::Filling(coming) => Some(coming),
             Stage::CopyingOut { .. } | Stage::Punching { .. } => None,
         };
         for waiter in ended.waiters {
             // Its entry was installed with the run, but perhaps before its fault was read.
-            if primary.is_some_and(|primary| primary.mapping == waiter.mapping) {
+            let installed = |coming: &Coming| coming.has_installed(waiter.mapping, waiter.page);
+            if coming.as_ref().is_some_and(installed) {
                 self.wake(waiter);
             } else {
                 let Waiter { mapping, page, write, kind, faults } = waiter;

@@ -3,9 +3,10 @@
 use bo_units::{ClientId, MappingId, ObjectId, PageRange};
 
 use crate::Access;
-use crate::entities::{Mapping, Siblings, Stream};
+use crate::entities::{Mapping, Siblings};
 use crate::manager::Manager;
 use crate::page::{Page, PageTable, Residency, grown, run};
+use crate::prefetch::{Accuracy, Streams};
 use crate::refusal::Refusal;
 
 /// A mapping that was made, and what must be true before its client may write through it.
@@ -64,7 +65,8 @@ impl Manager {
             in_flight: 0,
             closing: false,
             siblings: Siblings { older, newer: None },
-            stream: Stream::default(),
+            streams: Streams::default(),
+            accuracy: Accuracy::default(),
         });
         owner.newest_mapping = Some(mapping.slot);
         owner.mappings += 1;

@@ -23,10 +23,12 @@ struct Run {
 
 impl Manager {
     /// Starts evictions that will free about `want` bytes; says how many were started.
-    pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
+    /// What came or was seen in use since the epoch `start`, if one is given, stays.
+    pub(crate) fn reclaim_older(&mut self, want: u64, reason: Reason, start: Option<u32>) -> u64 {
         let mut victims = std::mem::take(&mut self.victims);
         victims.clear();
         let dying = self.propose(want, &mut victims);
+        victims.retain(|frame| start.is_none_or(|start| self.is_older(*frame, start)));
         victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
         victims.dedup();
         let runs = self.runs(&victims, reason);
@@ -102,13 +104,14 @@ impl Manager {
         object.in_flight += 1;
         for index in run.range.iter() {
             let page = object.pages.get_mut(index);
-            let Residency::Resident { busy: 0, frame } = page.residency else {
+            let Residency::Resident { busy: 0, frame, .. } = page.residency else {
                 panic!("a victim is present and idle")
             };
             page.residency = Residency::Evicting(at, frame);
             self.policy.on_gone(frame);
             self.retained.remove(frame);
         }
+        object.mark_leaving(run.range);
         let bytes = run.range.count().bytes(object.page_size).get();
         self.evicting += bytes;
         (at, bytes)
@@ -196,7 +199,7 @@ impl Manager {
         at: MoveId,
     ) -> (ObjectId, PageRange, SmallVec<[u32; 16]>, SmallVec<[MappingId; 4]>) {
         let entry = &mut self.moves[at.0 as usize];
-        let stage = std::mem::replace(&mut entry.stage, Stage::Waiting(None));
+        let stage = entry.stage.take();
         let Stage::CopyingOut { slots, guards, exchange } = stage else {
             panic!("copied without a copy")
         };
@@ -232,8 +235,8 @@ impl Manager {
         }
         let page = object.pages.get_mut(index);
         let Residency::Evicting(_, frame) = page.residency else { panic!("it was leaving") };
-        page.residency = Residency::Resident { busy: 0, frame };
         page.copy = StoreCopy::DIRTY;
+        object.set_residency(index, Residency::Resident { busy: 0, frame, since: self.epoch });
         self.evicting -= bytes;
         self.policy.on_filled(frame, Self::key(id, index));
     }
@@ -323,7 +326,7 @@ impl Manager {
         let page = object.pages.get_mut(index);
         let Residency::Evicting(_, frame) = page.residency else { panic!("it was leaving") };
         assert!(page.is_clean(), "no page leaves without a copy");
-        page.residency = Residency::Absent;
+        object.set_residency(index, Residency::Absent);
         object.resident = object.resident.saturating_sub(PageCount::new(1));
         object.stats.evictions += 1;
         let bytes = object.page_size.bytes();
@@ -331,6 +334,7 @@ impl Manager {
         self.evicting -= bytes;
         self.pool.put_back(bytes);
         self.stats.evicted_bytes += bytes;
+        self.unwatch(id, index, false);
         match reason {
             Reason::Demand => self.stats.evictions_direct += 1,
             Reason::Background => {
@@ -389,8 +393,8 @@ mod tests {
         let request = AllocRequest { bytes: small, page_size: None, placement, label };
         let object = manager.allocate(client, &request).expect("there is room").object;
         let range = pages(PageIndex::new(0), 4);
-        let now = Tick::from_nanos(0);
-        let _step = manager.prefetch(now, client, object, range).expect("it holds the object");
+        let (now, start) = (Tick::from_nanos(0), manager.start_prefetch());
+        manager.prefetch(now, client, object, range, start).expect("it holds the object");
         let fill = manager.poll_effect().and_then(|effect| effect.id).expect("a fill");
         manager.handle_outcome(now, fill, Outcome::Filled { installed: InstallEnd::Complete });
         assert!(manager.reclaim(4096, Reason::Demand) > 0);

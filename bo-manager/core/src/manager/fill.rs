@@ -1,76 +1,34 @@
-//! Fills: which pages come with the one that is wanted, and what is true when they have come.
+//! Fills: how pages get their frames and bytes, and what is true when they have come.
 
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use smallvec::SmallVec;
 
 use crate::effect::{Action, Install, InstallEnd, Protection, Source};
-use crate::limits::{PREFETCH_MAPPINGS_MAX, STREAM_DOUBLINGS_MAX, STREAM_FAULTS_MIN};
+use crate::limits::PREFETCH_MAPPINGS_MAX;
+use crate::manager::ahead::Guess;
 use crate::manager::answer::{protection, single};
-use crate::manager::{FaultKind, Manager, Move, Pending, Primary, Reason, Stage};
-use crate::page::{MoveId, Residency, grown, run};
+use crate::manager::{
+    Coming, FaultKind, Manager, Move, Pending, Primary, Reason, Stage, Waiter, Wanted,
+};
+use crate::page::{MoveId, Residency, grown};
+use crate::prefetch::Cause;
 use crate::{Access, Placement};
 
 impl Manager {
-    /// True if the faults of this mapping come page after page.
-    pub(crate) fn follow_stream(&mut self, mapping: MappingId, page: PageIndex) -> bool {
-        let Some(entry) = self.mappings.get_mut(mapping) else { return false };
-        let stream = &mut entry.stream;
-        stream.faults = match stream.next == page {
-            true => stream.faults.saturating_add(1),
-            false => 0,
-        };
-        stream.next = page + PageCount::new(1);
-        stream.faults >= STREAM_FAULTS_MIN
-    }
-
-    /// The run of absent pages that comes with the page of `primary`.
-    ///
-    /// A stream looks ahead only, and further with each fault, as CRIU's lazy pages do; a lone
-    /// fault takes what is around it in the aligned window, as the kernel does for files.
-    /// Neighbours never make anybody wait for an eviction: without room they stay away.
-    pub(crate) fn extent(&self, id: ObjectId, primary: &Primary) -> PageRange {
-        let object = self.object(id);
-        let alone = single(primary.page);
-        let page_bytes = object.page_size.bytes();
-        let Some(mapping) = self.mappings.get(primary.mapping) else { return alone };
-        let doublings = match primary.stream {
-            true => u32::from(mapping.stream.faults - STREAM_FAULTS_MIN).min(STREAM_DOUBLINGS_MAX),
-            false => 0,
-        };
-        let window = (self.config.fault_around.get() << doublings) / page_bytes;
-        let room = match object.placement {
-            Placement::Ram => u64::MAX,
-            Placement::Vram if primary.stream => self.pool.free() / 2,
-            Placement::Vram => self.pool.free().saturating_sub(self.config.reclaim_stop_free.get()),
-        };
-        let window = u32::try_from(window.min(room / page_bytes)).unwrap_or(u32::MAX);
-        if window <= 1 || !self.queue.is_empty() {
-            return alone;
-        }
-        let at = primary.page.get();
-        let start = if primary.stream { at } else { at - at % window };
-        let low = start.max(mapping.range.first().get());
-        let high = start.saturating_add(window).min(mapping.range.end().get());
-        let absent =
-            |number: &u32| object.pages.get(PageIndex::new(*number)).residency == Residency::Absent;
-        let before = (low..at).rev().take_while(absent).count();
-        let after = (at + 1..high).take_while(absent).count();
-        let first = at - u32::try_from(before).expect("a window fits its object");
-        run(PageIndex::new(first), before + 1 + after)
-    }
-
-    /// Fills now if there is room, or joins the queue.
+    /// Fills now if there is room, or joins the queue, which only single pages that faulted may.
     pub(crate) fn start_fill(
         &mut self,
         object: ObjectId,
         range: PageRange,
-        primary: Option<Primary>,
+        wanted: Wanted,
+        then: Option<Guess>,
     ) {
         let entry = self.object_mut(object);
         entry.in_flight += 1;
         let bytes = range.count().bytes(entry.page_size).get();
         let in_ram = entry.placement == Placement::Ram;
-        let stage = Stage::Waiting(primary);
+        let faulted = wanted.asked().is_some();
+        let stage = Stage::Waiting(Coming::new(wanted, then));
         let reason = Reason::Demand;
         let waiters = SmallVec::new();
         let number = self.moves.insert(Move { object, range, waiters, stage, reason });
@@ -79,18 +37,19 @@ impl Manager {
             self.begin_fill(at);
             return;
         }
+        assert!(faulted, "what nobody asked for never makes anybody wait");
         assert_eq!(range.count(), PageCount::ONE, "room can be made for any page, not for any run");
-        self.object_mut(object).pages.get_mut(range.first()).residency = Residency::Waiting(at);
-        self.stats.faults_starved += u64::from(primary.is_some());
+        self.object_mut(object).set_residency(range.first(), Residency::Waiting(at));
+        self.stats.faults_starved += 1;
         self.queue.push_back(at);
         self.queued += bytes;
     }
 
     /// Takes frames for a move that has room, and asks for the bytes.
     pub(crate) fn begin_fill(&mut self, at: MoveId) {
-        let entry = &self.moves[at.0 as usize];
+        let entry = &mut self.moves[at.0 as usize];
         let (id, range) = (entry.object, entry.range);
-        let Stage::Waiting(primary) = entry.stage else { panic!("a fill begins once") };
+        let Stage::Waiting(mut coming) = entry.stage.take() else { panic!("a fill begins once") };
         let object = self.objects.get_mut(id).expect("what is in flight keeps its object");
         let bytes = range.count().bytes(object.page_size).get();
         match object.placement {
@@ -108,65 +67,105 @@ impl Manager {
                 None => Source::Zero,
             });
         }
+        object.mark_coming(range);
         self.note_ram_peak();
-        let install = primary.and_then(|primary| self.install_for(id, range, &primary));
-        match &install {
-            Some(install) => self.mapping_begins(install.mapping),
-            // Whoever wanted it has left while it waited for room.
-            None => self.stats.verdicts_gone += u64::from(primary.is_some()),
-        }
-        let primary = primary.filter(|_| install.is_some());
-        self.moves[at.0 as usize].stage = Stage::Filling(primary);
+        let install = self.prepare_install(id, range, &mut coming);
+        self.moves[at.0 as usize].stage = Stage::Filling(coming);
         self.want(Pending::Move(at), Action::Fill { object: id, range, sources, install });
+    }
+
+    /// Decides which page to watch, and which entries to install.
+    fn prepare_install(
+        &mut self,
+        id: ObjectId,
+        range: PageRange,
+        coming: &mut Coming,
+    ) -> Option<Install> {
+        let lives = |mapping| self.mappings.get(mapping).is_some_and(|entry| !entry.closing);
+        if coming.wanted.mapping().is_some_and(|mapping| !lives(mapping)) {
+            // Whoever wanted it has left while it waited for room.
+            self.stats.verdicts_gone += u64::from(coming.wanted.asked().is_some());
+            *coming = Coming::new(Wanted::Nobody, None);
+        }
+        let mapping = coming.wanted.mapping();
+        if coming.wanted.cause().is_some() {
+            let asked = coming.wanted.asked();
+            let unasked = range.count().get() - u32::from(asked.is_some());
+            let chosen = self.choose_watched(mapping, unasked).map(|number| number as usize);
+            coming.watched =
+                chosen.and_then(|at| range.iter().filter(|page| asked != Some(*page)).nth(at));
+        }
+        let install = self.install_for(id, range, coming, mapping?)?;
+        coming.installing = mapping;
+        self.mapping_begins(install.mapping);
+        Some(install)
     }
 
     /// True if the page will be dirty when the fill ends: it is about to be written, or its first
     /// write would not be seen.
-    fn becomes_dirty(&self, id: ObjectId, index: PageIndex, primary: Option<&Primary>) -> bool {
-        let written = primary.is_some_and(|primary| {
-            let writes = primary.write
-                && (self.mappings.get(primary.mapping))
-                    .is_none_or(|mapping| mapping.access == Access::ReadWrite);
-            writes && (primary.stream || primary.page == index)
-        });
+    fn becomes_dirty(&self, id: ObjectId, index: PageIndex, wanted: &Wanted) -> bool {
+        let can_write = |mapping| {
+            self.mappings.get(mapping).is_none_or(|entry| entry.access == Access::ReadWrite)
+        };
+        let written = wanted.writes(index) && wanted.mapping().is_none_or(can_write);
         written || !self.object(id).pages.get(index).copy.is_guarded()
     }
 
-    fn install_for(&self, id: ObjectId, range: PageRange, primary: &Primary) -> Option<Install> {
-        let mapping = self.mappings.get(primary.mapping).filter(|entry| !entry.closing)?;
+    /// The entries for all pages but the one that is watched; `None` if that leaves none.
+    fn install_for(
+        &self,
+        id: ObjectId,
+        range: PageRange,
+        coming: &Coming,
+        mapping: MappingId,
+    ) -> Option<Install> {
+        let access = self.mappings.get(mapping)?.access;
         let mut runs: SmallVec<[(PageRange, Protection); 3]> = SmallVec::new();
-        for index in range.iter() {
-            let guarded = !self.becomes_dirty(id, index, Some(primary));
-            let wanted = protection(guarded, mapping.access);
+        for index in range.iter().filter(|index| coming.watched != Some(*index)) {
+            let guarded = !self.becomes_dirty(id, index, &coming.wanted);
+            let wanted = protection(guarded, access);
             match runs.last_mut() {
-                Some((run, protection)) if *protection == wanted => {
+                Some((run, protection)) if *protection == wanted && run.end() == index => {
                     *run = grown(*run);
                 }
                 Some(_) | None => runs.push((single(index), wanted)),
             }
         }
-        Some(Install { mapping: primary.mapping, runs })
+        (!runs.is_empty()).then_some(Install { mapping, runs })
     }
 
     /// The bytes are there.
     pub(crate) fn on_filled(&mut self, at: MoveId, installed: InstallEnd) {
-        let ended = self.moves.remove(at.0 as usize);
+        let mut ended = self.moves.remove(at.0 as usize);
         let (id, range) = (ended.object, ended.range);
-        let Stage::Filling(primary) = ended.stage else { panic!("only a fill is filled") };
+        let Stage::Filling(coming) = &mut ended.stage else { panic!("only a fill is filled") };
+        let then = coming.then.take();
+        let wanted = coming.wanted;
         for index in range.iter() {
-            self.arrive(id, index, primary.as_ref());
+            self.arrive(id, index, &wanted);
         }
-        self.count_fill(id, range, primary.as_ref());
-        match primary {
-            Some(primary) => self.finish_primary(&primary, range, installed),
-            None => self.install_everywhere(id, range),
+        self.count_fill(id, range, &wanted);
+        if let (Some(page), Some(cause)) = (coming.watched, wanted.cause()) {
+            let used = ended.waiters.iter().any(|waiter| waiter.page == page);
+            self.watch(id, page, cause, wanted.mapping(), used);
+        }
+        if let Some(mapping) = coming.installing {
+            self.mapping_ends(mapping);
+        }
+        match wanted {
+            Wanted::Fault(_) => self.count_verdict(installed),
+            Wanted::Guess { .. } => {}
+            Wanted::Hint | Wanted::Nobody => self.install_everywhere(id, range, coming.watched),
         }
         self.answer_waiters(id, ended);
+        if let Some(guess) = then {
+            self.pursue(id, guess);
+        }
         self.object_ends(id);
     }
 
-    fn arrive(&mut self, id: ObjectId, index: PageIndex, primary: Option<&Primary>) {
-        let dirty = self.becomes_dirty(id, index, primary);
+    fn arrive(&mut self, id: ObjectId, index: PageIndex, wanted: &Wanted) {
+        let dirty = self.becomes_dirty(id, index, wanted);
         match self.object(id).pages.get(index).copy.slot() {
             Some(_) => self.stats.fills_stored_pages += 1,
             None => self.stats.fills_zero_pages += 1,
@@ -181,7 +180,7 @@ impl Manager {
         let Residency::Filling(_, frame) = page.residency else {
             panic!("what was filling has arrived")
         };
-        page.residency = Residency::Resident { busy: 0, frame };
+        page.residency = Residency::Resident { busy: 0, frame, since: self.epoch };
         let stored = page.copy.slot().is_some();
         object.resident = PageCount::new(object.resident.get() + 1);
         if object.placement == Placement::Vram {
@@ -196,31 +195,32 @@ impl Manager {
 
     /// Nobody waits for pages that were prefetched, so nobody would install them: their first use
     /// would still be a fault.
-    fn install_everywhere(&mut self, id: ObjectId, range: PageRange) {
+    fn install_everywhere(&mut self, id: ObjectId, range: PageRange, watched: Option<PageIndex>) {
         let mappings = self.object(id).mappings.iter().copied().take(PREFETCH_MAPPINGS_MAX);
         for mapping in mappings.collect::<SmallVec<[MappingId; PREFETCH_MAPPINGS_MAX]>>() {
             let Some(shown) = self.mappings.get(mapping) else { continue };
-            for page in shown.range.intersect(range).into_iter().flatten() {
+            let pages = shown.range.intersect(range).into_iter().flatten();
+            for page in pages.filter(|page| watched != Some(*page)) {
                 self.answer(id, mapping, page, false, FaultKind::Missing, 0);
             }
         }
     }
 
-    fn count_fill(&mut self, id: ObjectId, range: PageRange, primary: Option<&Primary>) {
+    fn count_fill(&mut self, id: ObjectId, range: PageRange, wanted: &Wanted) {
         let bytes = range.count().bytes(self.object(id).page_size).get();
         self.stats.filled_bytes += bytes;
-        let pages = u64::from(range.count().get());
-        match primary {
-            Some(_) => self.stats.fills_around_pages += pages - 1,
-            None => self.stats.fills_prefetch_pages += pages,
-        }
+        let unasked = range.count().get() - u32::from(wanted.asked().is_some());
+        let Some(cause) = wanted.cause() else { return };
+        let pages = match cause {
+            Cause::Around => &mut self.stats.fills_around_pages,
+            Cause::Stream => &mut self.stats.fills_stream_pages,
+            Cause::Density => &mut self.stats.fills_density_pages,
+            Cause::Hint => &mut self.stats.fills_prefetch_pages,
+        };
+        *pages += u64::from(unasked);
     }
 
-    fn finish_primary(&mut self, primary: &Primary, range: PageRange, installed: InstallEnd) {
-        if let Some(mapping) = self.mappings.get_mut(primary.mapping) {
-            mapping.stream.next = range.end();
-        }
-        self.mapping_ends(primary.mapping);
+    fn count_verdict(&mut self, installed: InstallEnd) {
         match installed {
             InstallEnd::Gone => self.stats.verdicts_gone += 1,
             InstallEnd::NotMapped => {
@@ -238,15 +238,16 @@ impl Manager {
     pub(crate) fn on_fill_failed(&mut self, at: MoveId) {
         let ended = self.moves.remove(at.0 as usize);
         let (id, range) = (ended.object, ended.range);
-        let Stage::Filling(primary) = ended.stage else { panic!("only a fill can fail to fill") };
+        let Stage::Filling(coming) = ended.stage else { panic!("only a fill can fail to fill") };
         self.stats.fills_failed += 1;
         let mut holes = 0;
         for index in range.iter() {
-            match self.object(id).pages.get(index).copy.slot() {
+            let object = self.object_mut(id);
+            let page = object.pages.get(index);
+            match page.copy.slot() {
                 Some(_) => {
-                    let page = self.object_mut(id).pages.get_mut(index);
+                    object.set_residency(index, Residency::Absent);
                     let frame = page.frame().expect("a filling page has a frame");
-                    page.residency = Residency::Absent;
                     self.frames.put_back(frame);
                     holes += 1;
                 }
@@ -254,16 +255,27 @@ impl Manager {
             }
         }
         self.release_room(id, PageCount::new(holes));
-        let mut losers: SmallVec<[(MappingId, PageIndex, u32); 4]> = SmallVec::new();
-        if let Some(primary) = primary {
-            self.mapping_ends(primary.mapping);
-            losers.push((primary.mapping, primary.page, 1));
+        if let Some(mapping) = coming.installing {
+            self.mapping_ends(mapping);
         }
-        losers.extend(ended.waiters.iter().map(|each| (each.mapping, each.page, each.faults)));
+        match coming.wanted {
+            Wanted::Fault(primary) => self.disappoint(&primary, &ended.waiters),
+            // What fails for a guess harms nobody: who has come to want it asks for himself.
+            Wanted::Guess { .. } | Wanted::Hint | Wanted::Nobody => {
+                ended.waiters.into_iter().for_each(|waiter| self.wake(waiter));
+            }
+        }
+        self.object_ends(id);
+    }
+
+    /// Tells those who wait for a page of this fill that it cannot be had.
+    fn disappoint(&mut self, primary: &Primary, waiters: &[Waiter]) {
+        let mut losers: SmallVec<[(MappingId, PageIndex, u32); 4]> = SmallVec::new();
+        losers.push((primary.mapping, primary.page, 1));
+        losers.extend(waiters.iter().map(|each| (each.mapping, each.page, each.faults)));
         for (mapping, page, faults) in losers {
             self.stats.verdicts_oom += u64::from(faults);
             self.tell(Action::Poison { mapping, range: single(page) });
         }
-        self.object_ends(id);
     }
 }

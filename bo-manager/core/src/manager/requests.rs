@@ -9,6 +9,7 @@ use crate::entities::{Client, Hold, Object};
 use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN, RAM_STEP_COPIES};
 use crate::manager::Manager;
 use crate::page::PageTable;
+use crate::prefetch::Marks;
 use crate::refusal::Refusal;
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
@@ -94,6 +95,7 @@ impl Manager {
             page_size,
             placement,
             pages: PageTable::new(pages),
+            marks: Marks::new(pages.get()),
             holders: 0,
             mappings: SmallVec::new(),
             in_flight: 0,

@@ -4,7 +4,7 @@ use bo_units::{MappingId, ObjectId, PageCount};
 
 use crate::Placement;
 use crate::effect::Action;
-use crate::manager::{Manager, Reason, Stage};
+use crate::manager::{Coming, Manager, Reason, Stage, Wanted};
 use crate::page::{MoveId, Residency};
 
 impl Manager {
@@ -37,6 +37,11 @@ impl Manager {
         }
     }
 
+    /// Starts evictions that will free about `want` bytes; says how many were started.
+    pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
+        self.reclaim_older(want, reason, None)
+    }
+
     pub(crate) fn bytes_of(&self, at: MoveId) -> u64 {
         let entry = &self.moves[at.0 as usize];
         entry.range.count().bytes(self.object(entry.object).page_size).get()
@@ -48,7 +53,9 @@ impl Manager {
         if self.object(entry.object).dying {
             return true;
         }
-        let Stage::Waiting(Some(primary)) = entry.stage else { return false };
+        let Stage::Waiting(Coming { wanted: Wanted::Fault(primary), .. }) = &entry.stage else {
+            panic!("only faults wait for room")
+        };
         self.mappings.get(primary.mapping).is_none() && entry.waiters.is_empty()
     }
 
@@ -70,9 +77,9 @@ impl Manager {
     fn abandon(&mut self, at: MoveId) {
         let ended = self.moves.remove(at.0 as usize);
         for page in ended.range.iter() {
-            self.object_mut(ended.object).pages.get_mut(page).residency = Residency::Absent;
+            self.object_mut(ended.object).set_residency(page, Residency::Absent);
         }
-        self.stats.verdicts_gone += u64::from(matches!(ended.stage, Stage::Waiting(Some(_))));
+        self.stats.verdicts_gone += 1;
         for waiter in ended.waiters {
             self.wake(waiter);
         }

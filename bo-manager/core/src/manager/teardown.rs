@@ -8,6 +8,7 @@ use crate::effect::{Action, Slot};
 use crate::limits::{GONE_STEP_HOLDS, GONE_STEP_MAPPINGS};
 use crate::manager::{Manager, Pending};
 use crate::page::{Residency, run};
+use crate::prefetch::Place;
 use crate::refusal::Refusal;
 
 /// What one step of seeing a client off did.
@@ -158,7 +159,13 @@ impl Manager {
             return;
         };
         let (page_size, small) = (object.page_size, object.pages.pages().as_usize() <= leaf.len());
-        object.forgotten = run(first, leaf.len()).end();
+        let range = run(first, leaf.len());
+        object.forgotten = range.end();
+        object.marks.set(range.first().get()..range.end().get(), Place::Absent);
+        for page in range.iter() {
+            // What was brought unasked and not used by now was wasted.
+            self.unwatch(id, page, false);
+        }
         let mut slots = 0;
         for page in &leaf {
             if let Some(number) = page.copy.slot() {

@@ -1,8 +1,12 @@
 //! The walk over every table that the simulator makes after each step.
 
+use bo_units::{ObjectId, PageIndex};
+
 use crate::Placement;
 use crate::manager::{Manager, Stage};
 use crate::page::Residency;
+use crate::prefetch::{ByCause, Place};
+use crate::stats::Stats;
 
 impl Manager {
     /// Checks every fact that the tables state twice.
@@ -77,6 +81,56 @@ impl Manager {
         assert_eq!(framed, self.frames.in_use(), "frames in use");
         assert_eq!(retained, self.retained.len(), "retained copies");
         self.assert_rules();
+        self.assert_marks();
+        self.assert_samples();
+    }
+
+    /// The marks say what the page tables say.
+    fn assert_marks(&self) {
+        for (_, object) in self.objects.iter() {
+            let mut marked = 0;
+            for (index, page) in object.pages.touched(object.all()) {
+                let place = match page.residency {
+                    Residency::Absent => Place::Absent,
+                    Residency::Waiting(_) | Residency::Filling(..) | Residency::Resident { .. } => {
+                        Place::Here
+                    }
+                    Residency::Evicting(..) => Place::Leaving,
+                };
+                assert_eq!(object.marks.place(index.get()), place, "marks of page {index}");
+                marked += u32::from(place != Place::Absent);
+            }
+            assert_eq!(marked, object.marks.marked(), "pages with marks");
+        }
+    }
+
+    /// Each page that is watched is present, and each that ever was has been judged once.
+    fn assert_samples(&self) {
+        let mut pending = ByCause::default();
+        for (key, sample) in self.samples.iter() {
+            *pending.of_mut(sample.cause) += 1;
+            let object = self.objects.at_slot(key.object).expect("a watched page has an object");
+            assert!(object.marks.is_watched(key.page.get()), "what is listed is marked");
+            assert!(object.marks.place(key.page.get()) != Place::Absent, "it is there");
+        }
+        let marked = |object: &crate::entities::Object| u64::from(object.marks.watched());
+        let marked: u64 = self.objects.iter().map(|(_, object)| marked(object)).sum();
+        assert_eq!(marked, pending.total(), "what is marked is listed");
+        let Stats { sampled, sampled_used, sampled_wasted, .. } = &self.stats;
+        let sum = ByCause {
+            around: pending.around + sampled_used.around + sampled_wasted.around,
+            stream: pending.stream + sampled_used.stream + sampled_wasted.stream,
+            density: pending.density + sampled_used.density + sampled_wasted.density,
+            hint: pending.hint + sampled_used.hint + sampled_wasted.hint,
+        };
+        assert_eq!(*sampled, sum, "samples are used, wasted or watched");
+    }
+
+    /// Pages whose first use must be seen.
+    #[must_use]
+    pub fn watched_pages(&self) -> Vec<(ObjectId, PageIndex)> {
+        let id = |slot| self.objects.id_at(slot).expect("a watched page has an object");
+        self.samples.iter().map(|(key, _)| (id(key.object), key.page)).collect()
     }
 
     /// Rule 2, and who is held by whom.

@@ -38,6 +38,7 @@ impl Manager {
             mappings: self.mappings.len() as u64,
             moves: self.moves.len() as u64,
             starved: self.queue.len() as u64,
+            watched: self.samples.len() as u64,
         }
     }
 

@@ -21,12 +21,26 @@ impl Sim {
             store <= gauges.store_present_bytes,
             "{store} bytes of RAM in the store, not the books"
         );
+        self.assert_first_uses_are_seen();
         assert!(placed <= gauges.ram_placed_bytes, "{placed} bytes in RAM, fewer in the books");
+    }
+
+    /// Nobody can use a watched page without a fault: or its use would count as waste.
+    fn assert_first_uses_are_seen(&self) {
+        if !self.shell.kernel.minor {
+            return;
+        }
+        for (object, page) in self.manager.watched_pages() {
+            let ratio = self.shell.ratio(object);
+            let mapped = |part| self.shell.kernel.is_mapped(object, page.as_usize() * ratio + part);
+            assert!(!(0..ratio).any(mapped), "page {page} of {object} is used unseen");
+        }
     }
 
     /// Nothing new begins and nothing goes wrong any more: everything must end.
     pub(crate) fn rest(&mut self) {
         self.closing = true;
+        self.prefetches.clear();
         self.shell.tricks = Tricks::default();
         for _ in 0..REST_STEPS_MAX {
             if self.is_at_rest() {

@@ -78,12 +78,11 @@ impl Sim {
         if usable.is_empty() {
             return;
         }
-        let map = self.rng.pick(&usable);
+        let walk = usable.iter().find(|map| map.vma == self.walks[number].0).copied();
+        let map = walk.filter(|_| self.rng.chance(600)).unwrap_or_else(|| self.rng.pick(&usable));
         let Some(vma) = self.shell.kernel.vmas.get(&map.vma) else { return };
         let pages = vma.pages();
-        // Some accesses go where the others go: the first pages.
-        let width = if self.rng.chance(100) { pages.len().min(4) } else { pages.len() };
-        let page = pages.start + self.rng.below(width);
+        let page = self.next_page(number, map.vma, pages);
         let stores = map.access == Access::ReadWrite && self.rng.chance(self.shell.tricks.stores);
         let doing = match stores {
             true => {
@@ -95,6 +94,21 @@ impl Sim {
         };
         let aim = Aim { vma: map.vma, page, word: self.rng.below(2), doing };
         self.shell.kernel.threads[number].state = ThreadState::Trying(aim);
+    }
+
+    /// Most go on where the thread was in this mapping; others jump.
+    fn next_page(&mut self, number: usize, vma: u32, pages: std::ops::Range<usize>) -> usize {
+        let (last_vma, last, step) = self.walks[number];
+        let next = last.checked_add_signed(step).filter(|page| pages.contains(page));
+        if let Some(page) = next.filter(|_| last_vma == vma && self.rng.chance(900)) {
+            self.walks[number] = (vma, page, step);
+            return page;
+        }
+        // Some go where the others go: the first pages.
+        let width = if self.rng.chance(100) { pages.len().min(4) } else { pages.len() };
+        let page = pages.start + self.rng.below(width);
+        self.walks[number] = (vma, page, self.rng.pick(&[1, 1, 1, -1, 2, 3, -2]));
+        page
     }
 
     pub(crate) fn try_access(&mut self, number: usize, aim: Aim) {

@@ -82,6 +82,9 @@ pub(crate) struct Kernel {
     store: BTreeMap<u64, Words>,
     vram_pages: u64,
     ram_pages: u64,
+    /// A page that is in the file faults as long as it has no entry (MINOR is registered). If not,
+    /// the kernel maps it by itself and tells nobody, as it does where that is not to be had.
+    pub(crate) minor: bool,
 }
 
 impl Kernel {
@@ -201,6 +204,15 @@ impl Kernel {
         Continued::Done
     }
 
+    /// True if somebody can use this page without a fault.
+    pub(crate) fn is_mapped(&self, object: ObjectId, page: usize) -> bool {
+        let mut vmas = self.vmas.values().filter(|vma| vma.object == object);
+        vmas.any(|vma| {
+            let pte = page.checked_sub(vma.first).and_then(|at| vma.ptes.get(at));
+            matches!(pte, Some(Pte::Writable | Pte::Protected))
+        })
+    }
+
     /// UFFDIO_WRITEPROTECT of one page: also where there is none.
     pub(crate) fn protect(&mut self, vma: u32, page: usize) {
         let Some(pte) = self.vmas.get_mut(&vma).and_then(|vma| vma.pte(page)) else { return };
@@ -252,6 +264,7 @@ impl Kernel {
         };
         match *pte {
             Pte::Poisoned => return Accessed::Sigbus,
+            Pte::None | Pte::Marker if self.minor => return Accessed::Faults(FaultKind::Missing),
             // The kernel maps what is in the file by itself, and tells nobody.
             Pte::None => *pte = Pte::Writable,
             Pte::Marker => *pte = Pte::Protected,

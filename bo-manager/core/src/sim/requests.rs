@@ -38,11 +38,11 @@ impl Sim {
             13..14 => self.ask_to_unmap(process),
             14..15 => self.ask_to_release(process),
             15..17 => self.touch(process),
-            _ => self.prefetch(process),
+            _ => self.begin_prefetch(process),
         }
     }
 
-    fn client(&self, process: usize) -> bo_units::ClientId {
+    pub(crate) fn client(&self, process: usize) -> bo_units::ClientId {
         self.processes[process].client.expect("only who is connected asks")
     }
 
@@ -115,13 +115,13 @@ impl Sim {
         self.take_effects(None);
     }
 
-    fn some_handle(&mut self, process: usize) -> Option<(ObjectId, Access)> {
+    pub(crate) fn some_handle(&mut self, process: usize) -> Option<(ObjectId, Access)> {
         let handles = &self.processes[process].handles;
         (!handles.is_empty()).then(|| self.rng.pick(handles))
     }
 
     /// A part of an object, or the whole of it.
-    fn some_range(&mut self, object: ObjectId) -> PageRange {
+    pub(crate) fn some_range(&mut self, object: ObjectId) -> PageRange {
         let pages = self.shell.kernel.file_pages(object) / self.shell.ratio(object);
         let (mut first, mut count) = (0, pages);
         if self.rng.chance(400) {
@@ -266,15 +266,6 @@ impl Sim {
         let client = self.client(process);
         // The steps of one client: others have theirs in between.
         let _rest = self.manager.touch_some(client, object, range).expect("a holder may touch");
-        self.take_effects(None);
-    }
-
-    fn prefetch(&mut self, process: usize) {
-        let Some((object, _)) = self.some_handle(process) else { return };
-        let range = self.some_range(object);
-        let client = self.client(process);
-        let now = self.tick();
-        let _step = self.manager.prefetch(now, client, object, range);
         self.take_effects(None);
     }
 }

@@ -131,8 +131,9 @@ fn a_prefetch_goes_on_where_it_stopped_until_all_is_there() {
     let mapping = desk.map(client, object);
     desk.dirty(mapping, 2..3);
     let mut starts = Vec::new();
+    let start = desk.manager.start_prefetch();
     while let Ok(Prefetch::Started { run }) =
-        desk.manager.prefetch(NOW, client, object, range(0, 8))
+        desk.manager.prefetch(NOW, client, object, range(0, 8), start)
     {
         starts.push(run.end().get());
         desk.settle();

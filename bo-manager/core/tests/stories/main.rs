@@ -9,3 +9,4 @@ mod moves;
 mod rights;
 mod sizes;
 mod steps;
+mod walks;

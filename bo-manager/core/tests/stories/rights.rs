@@ -11,7 +11,8 @@ fn assert_told_gone(desk: &mut Desk, client: ClientId, object: ObjectId) {
     assert_eq!(desk.manager.access(client, object), Err(Refusal::Gone));
     assert_eq!(desk.manager.grant(client, object, all), Err(Refusal::Gone));
     assert_eq!(desk.manager.touch(client, object, all), Err(Refusal::Gone));
-    assert_eq!(desk.manager.prefetch(NOW, client, object, all), Err(Refusal::Gone));
+    let start = desk.manager.start_prefetch();
+    assert_eq!(desk.manager.prefetch(NOW, client, object, all, start), Err(Refusal::Gone));
     assert_eq!(desk.manager.release(NOW, client, object), Err(Refusal::Gone));
     let attached = desk.manager.attach(client, object, all, Access::ReadOnly);
     assert_eq!(attached, Err(Refusal::Gone));
