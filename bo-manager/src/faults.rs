@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -168,8 +169,14 @@ impl<'shell> Reader<'shell> {
         }
     }
 
-    /// Reads one batch of events and answers it.
+    /// Reads one batch of events and answers it. A stop can see that it is at it.
     fn serve(&mut self, session: &Session) {
+        self.shell.serving.fetch_add(1, Ordering::SeqCst);
+        self.serve_batch(session);
+        self.shell.serving.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn serve_batch(&mut self, session: &Session) {
         let Some(uffd) = session.uffd.get() else { return };
         let count = match uffd.read_events(&mut self.buffer) {
             Ok(count) => count,

@@ -48,6 +48,8 @@ pub(crate) struct Shell {
     pub(crate) uffd_source: UffdSource,
     pub(crate) config: Config,
     pub(crate) backed: Backed,
+    /// Fault readers between the reading of events and the end of their answers.
+    pub(crate) serving: AtomicUsize,
     /// From here on no page comes back: who needs one gets SIGBUS.
     sealed: AtomicBool,
 }
@@ -88,6 +90,7 @@ impl Shell {
             uffd_source,
             config,
             backed,
+            serving: AtomicUsize::new(0),
             sealed: AtomicBool::new(false),
         }
     }

@@ -1,10 +1,12 @@
 //! An orderly end: nothing is written off, and no client reads zeros.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bo_sys::uffd::{Protection, Uffd};
 use bo_units::PageRange;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
 use crate::shell::Shell;
@@ -16,6 +18,9 @@ use crate::tables::{MappingEntry, Session};
 /// this process, so touching it gives SIGBUS from here on.
 pub(crate) fn wind_down(shell: &Arc<Shell>) {
     shell.lock().drain();
+    if !hears_everybody(shell) {
+        tracing::warn!("some faults were not heard in time");
+    }
     if !comes_to_rest(shell) {
         tracing::warn!("some moves did not end in time");
     }
@@ -30,6 +35,32 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
     // The readers go on meanwhile: a thread may have seen an empty entry just before it was
     // poisoned, and now be waiting for an answer.
     std::thread::sleep(LAST_ANSWERS);
+}
+
+/// Waits until, at one moment, no fault waits to be read and none that was read waits for the core.
+///
+/// In this order: who has read an event was counted before that.
+fn hears_everybody(shell: &Shell) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < DRAIN_MAX {
+        let sessions = shell.every_session();
+        if !sessions.iter().any(|session| has_unread(session))
+            && shell.serving.load(Ordering::SeqCst) == 0
+        {
+            return true;
+        }
+        std::thread::sleep(DRAIN_STEP);
+    }
+    false
+}
+
+/// Whether a fault of this client waits to be read.
+fn has_unread(session: &Session) -> bool {
+    let Some(uffd) = session.uffd.get() else { return false };
+    let mut polled = [PollFd::new(uffd.as_ref(), PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut polled, Some(&at_once)), Ok(1..))
+        && polled[0].revents().contains(PollFlags::IN)
 }
 
 /// Waits until nothing is in flight.
