@@ -156,8 +156,16 @@ impl<'shell> Reader<'shell> {
         }
     }
 
-    /// Reads one batch of events and answers it.
+    /// Reads one batch of events and answers it. A stop can see that it is at it, and so can those
+    /// who look after clients whose only reader is held up.
     fn serve(&mut self, session: &Session, shard: usize, uffd: &Uffd) {
+        let now = self.shell.now().nanos() / 1_000_000;
+        self.shell.readers.busy_since[self.number].store(now, Ordering::SeqCst);
+        self.serve_batch(session, shard, uffd);
+        self.shell.readers.busy_since[self.number].store(IDLE, Ordering::SeqCst);
+    }
+
+    fn serve_batch(&mut self, session: &Session, shard: usize, uffd: &Uffd) {
         let count = match uffd.read_events(&mut self.buffer) {
             Ok(count) => count,
             Err(error) => {
@@ -175,8 +183,6 @@ impl<'shell> Reader<'shell> {
             return;
         }
         counters.fault_reads.add(1);
-        let busy_since = &self.shell.readers.busy_since[self.number];
-        busy_since.store(self.shell.now().nanos() / 1_000_000, Ordering::Relaxed);
         let mut faults = std::mem::take(&mut self.faults);
         for event in self.buffer.events() {
             faults.extend(self.place(session, uffd, event));
@@ -186,7 +192,6 @@ impl<'shell> Reader<'shell> {
             faults.sort_unstable_by_key(|(fault, _)| (fault.mapping, fault.page));
             self.answer(uffd, &faults, read);
         }
-        busy_since.store(IDLE, Ordering::Relaxed);
         if let Some((_, last)) = faults.last() {
             self.shell.follow(session, shard, last.thread, faults.len(), read);
         }

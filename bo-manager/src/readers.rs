@@ -144,6 +144,11 @@ impl Readers {
         }
     }
 
+    /// True if no reader has a batch.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.busy_since.iter().all(|since| since.load(Ordering::SeqCst) == IDLE)
+    }
+
     /// Where the readers that have been at one batch for this long are.
     fn stuck(&self, now: u64, long: Duration) -> Vec<usize> {
         let long = u64::try_from(long.as_millis()).unwrap_or(u64::MAX);

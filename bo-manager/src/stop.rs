@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use bo_sys::uffd::Protection;
 use bo_units::PageRange;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use smallvec::SmallVec;
 
 use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
 use crate::shell::Shell;
@@ -20,6 +22,9 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
         // Nobody who is blocked waits for simulated time any more.
         link.give_up();
     }
+    if !hears_everybody(shell) {
+        tracing::warn!("some faults were not heard in time");
+    }
     if !comes_to_rest(shell) {
         tracing::warn!("some moves did not end in time");
     }
@@ -34,6 +39,30 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
     // The readers go on meanwhile: a thread may have seen an empty entry just before it was
     // poisoned, and now be waiting for an answer.
     std::thread::sleep(LAST_ANSWERS);
+}
+
+/// Waits until, at one moment, no fault waits to be read and none that was read waits for the core.
+///
+/// In this order: who has read an event was counted before that.
+fn hears_everybody(shell: &Shell) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < DRAIN_MAX {
+        let sessions = shell.every_session();
+        if !sessions.iter().any(|session| has_unread(session)) && shell.readers.are_idle() {
+            return true;
+        }
+        std::thread::sleep(DRAIN_STEP);
+    }
+    false
+}
+
+/// Whether a fault of this client waits to be read.
+fn has_unread(session: &Session) -> bool {
+    let uffds: SmallVec<[_; 16]> = session.uffds().collect();
+    let mut polled: SmallVec<[PollFd<'_>; 16]> =
+        uffds.iter().map(|uffd| PollFd::new(uffd.as_ref(), PollFlags::IN)).collect();
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        && polled.iter().any(|each| each.revents().contains(PollFlags::IN))
 }
 
 /// Waits until nothing is in flight.

@@ -109,11 +109,13 @@ impl Driver {
     /// Brings all pages in, as far as the pool goes without evicting.
     pub(crate) fn bring_all(&mut self) {
         for (client, object) in self.objects.clone() {
+            let start = self.manager.start_prefetch();
             let mut rest = Some(PageRange::whole(PageCount::new(self.pages_each)));
             while let Some(range) = rest {
-                let step = self.manager.prefetch(NOW, client, object, range);
+                let step = self.manager.prefetch(NOW, client, object, range, start);
                 rest = match step.expect("it holds the object") {
-                    Prefetch::Done => None,
+                    Prefetch::Done | Prefetch::Full => None,
+                    Prefetch::MakingRoom => rest,
                     Prefetch::Started { run } => {
                         PageRange::between(run.end(), range.end()).filter(|rest| !rest.is_empty())
                     }

@@ -2,8 +2,9 @@
 //!
 //! Every call here acts on the address space of the process that *made* the descriptor, whoever
 //! calls. None of them can change a byte that somebody has seen: pages come from the mapped file,
-//! or fill a hole of it, and else only page-table entries are set up. So all of it is safe even on one's own memory; the worst
-//! that a wrong range can do is to block a thread or to raise `SIGBUS` in it.
+//! or fill a hole of it, and else only page-table entries are set up. So all of it is safe even on
+//! one's own memory; the worst that a wrong range can do is to block a thread or to raise `SIGBUS`
+//! in it.
 
 // UNSAFETY: the `userfaultfd` crate takes a descriptor over as a bare number.
 #![expect(unsafe_code, reason = "FromRawFd of the wrapped crate")]
