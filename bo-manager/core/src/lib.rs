@@ -17,6 +17,7 @@ mod frames;
 mod limits;
 mod manager;
 mod page;
+mod patterns;
 pub mod policy;
 mod pool;
 mod refusal;

@@ -37,7 +37,8 @@ use requests::Ticket;
 use rng::Rng;
 use shell::{Said, Shell};
 
-/// A bug in the shell, planted to see whether the checkers find it.
+/// A bug, planted to see whether the checkers find it: in the shell, or in the core itself where
+/// the name begins with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
     /// One mapping is not protected before a page is copied out.
@@ -62,6 +63,14 @@ pub enum Plant {
     DiscardLate,
     /// One kind of outcome is not reported.
     ForgetUnprotected,
+    /// A page that is the same word over and over is filled with zeros.
+    ForgetPatterns,
+    /// A page counts as the same word over and over when its first half is.
+    HalfAPattern,
+    /// The cleaner does not protect one mapping.
+    CoreCleansUnguarded,
+    /// The cleaner's copy counts although the page was written to meanwhile.
+    CoreIgnoresWrites,
 }
 
 /// How often things go wrong, in a thousand chances.
@@ -85,6 +94,8 @@ struct Tricks {
     client_punch: u32,
     /// An access through a writable mapping is a store.
     stores: u32,
+    /// For some time the host refuses every protection and every punch.
+    strike: u32,
 }
 
 /// What one run did, for those who wonder whether it did anything.
@@ -102,6 +113,16 @@ pub struct Report {
     pub evictions: u64,
     /// Evictions called off by a write.
     pub rescues: u64,
+    /// Pages copied by the cleaner.
+    pub cleaned: u64,
+    /// Of them, those that left clean.
+    pub cleaned_used: u64,
+    /// Cleanings called off by a write.
+    pub called_off: u64,
+    /// Pages filled with a word.
+    pub same: u64,
+    /// Times that eviction paused.
+    pub pauses: u64,
 }
 
 /// One world.
@@ -143,6 +164,7 @@ impl Sim {
             tricks = Tricks { fill_fails: 400, slow: 700, stores: 700, ..Tricks::default() };
         }
         let mut kernel = Kernel::default();
+        kernel.minor = rng.chance(500);
         for process in (0..PROCESSES).flat_map(|process| [process; THREADS]) {
             kernel.threads.push(Thread { process, state: ThreadState::Idle });
         }
@@ -155,9 +177,18 @@ impl Sim {
             ratios: BTreeMap::new(),
             jobs: Vec::new(),
             sigbus: 0,
+            strike_until: 0,
+            now: 0,
         };
+        let widest = config.vram.get();
+        let mut manager = Manager::new(config);
+        manager.plant = plant;
+        if rng.chance(500) {
+            // As after a life in which everything that was cleaned left clean.
+            manager.cleaner.grown = widest;
+        }
         Self {
-            manager: Manager::new(config),
+            manager,
             shell,
             processes: (0..PROCESSES).map(|_| Process::default()).collect(),
             oracle: Oracle::default(),
@@ -206,9 +237,17 @@ impl Sim {
             loads: self.oracle.loads,
             stores: self.oracle.stores,
             sigbus: self.shell.sigbus,
-            fills: stats.fills_stored_pages + stats.fills_zero_pages,
-            evictions: stats.evictions_copied + stats.evictions_zero + stats.evictions_clean,
+            fills: stats.fills_stored_pages + stats.fills_zero_pages + stats.fills_same_pages,
+            evictions: stats.evictions_copied
+                + stats.evictions_zero
+                + stats.evictions_same
+                + stats.evictions_clean,
             rescues: stats.evictions_rescued,
+            cleaned: stats.cleaned,
+            cleaned_used: stats.cleaned_used,
+            called_off: stats.cleanings_called_off,
+            same: stats.fills_same_pages,
+            pauses: stats.eviction_pauses,
         }
     }
 
@@ -219,17 +258,18 @@ impl Sim {
             0..30 => self.step_thread(),
             30..40 => self.step_reader(),
             40..46 => self.step_hearing(),
-            46..90 if self.shell.jobs.is_empty() => self.step_thread(),
-            46..90 => self.step_job(),
-            90..94 => self.step_request(),
-            94..96 => self.step_reclaim(),
+            46..88 if self.shell.jobs.is_empty() => self.step_thread(),
+            46..88 => self.step_job(),
+            88..92 => self.step_request(),
+            92..96 => self.step_reclaim(),
             96..97 => self.step_obituary(),
             _ => self.step_trick(),
         }
     }
 
+    /// A step takes twenty microseconds, so that pauses of milliseconds end within a life.
     fn tick(&self) -> Tick {
-        Tick::from_nanos(self.now)
+        Tick::from_nanos(20_000 * self.now)
     }
 
     /// Carries out one step of one effect in flight.
@@ -268,17 +308,21 @@ impl Sim {
         }
     }
 
-    /// Background reclaim, as a thread of the shell does it.
+    /// Background reclaim and the cleaner, as a thread of the shell does them.
     fn step_reclaim(&mut self) {
-        if self.manager.wants_reclaim() {
-            let now = self.tick();
-            let _more = self.manager.handle_reclaim(now);
+        let now = self.tick();
+        let overdue = self.manager.next_wakeup().is_some_and(|at| at <= now);
+        if (overdue || self.manager.wants_reclaim()) && self.manager.handle_reclaim(now)
+            || self.manager.wants_clean() && self.manager.handle_clean(now)
+            || overdue
+        {
             self.take_effects(None);
         }
     }
 
     /// After every call of the manager, under the same lock.
     fn take_effects(&mut self, ticket: Option<u32>) -> u32 {
+        self.shell.now = self.now;
         let mut taken = 0;
         while let Some(effect) = self.manager.poll_effect() {
             self.shell.start(effect, ticket);
@@ -296,8 +340,13 @@ fn configure(rng: &mut Rng) -> CoreConfig {
     let ram = rng.pick(&[0, 8, 24, 40, 64, 96]);
     let mut config = CoreConfig::new(pages(vram), pages(ram));
     config.fault_around = pages(rng.pick(&[0, 0, 2, 4, 16]));
-    config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
-    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(pages(2));
+    config.reclaim_start_free = pages(rng.pick(&[0, 2, 2, 6, vram / 3]));
+    let more = pages(rng.pick(&[0, 1, 2, vram / 3]));
+    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(more);
+    config.reserve = pages(rng.pick(&[0, 1, vram / 8]));
+    config.reclaim_yields = rng.chance(500);
+    config.clean_start = rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
+    config.limits.patterns = rng.pick(&[0, 1, 4096, 4096]);
     config
 }
 
@@ -320,5 +369,6 @@ fn schedule(rng: &mut Rng) -> Tricks {
         rude_unmap: often(&[0, 20, 60]),
         client_punch: often(&[0, 0, 200, 600]),
         stores,
+        strike: often(&[0, 0, 0, 20]),
     }
 }

@@ -7,7 +7,7 @@ use crate::effect::{Action, Install, InstallEnd, Protection, Source};
 use crate::limits::{PREFETCH_MAPPINGS_MAX, STREAM_DOUBLINGS_MAX, STREAM_FAULTS_MIN};
 use crate::manager::answer::{protection, single};
 use crate::manager::{FaultKind, Manager, Move, Pending, Primary, Reason, Stage};
-use crate::page::{MoveId, Residency, grown, run};
+use crate::page::{Kept, MoveId, Residency, grown, run};
 use crate::{Access, Placement};
 
 impl Manager {
@@ -41,7 +41,7 @@ impl Manager {
         let room = match object.placement {
             Placement::Ram => u64::MAX,
             Placement::Vram if primary.stream => self.pool.free() / 2,
-            Placement::Vram => self.pool.free().saturating_sub(self.config.reclaim_stop_free.get()),
+            Placement::Vram => self.pool.free().saturating_sub(self.config.reserve.get()),
         };
         let window = u32::try_from(window.min(room / page_bytes)).unwrap_or(u32::MAX);
         if window <= 1 || !self.queue.is_empty() {
@@ -102,9 +102,10 @@ impl Manager {
             let page = object.pages.get_mut(index);
             assert!(page.copy.is_valid(), "an absent page has its bytes somewhere");
             page.residency = Residency::Filling(at, frame);
-            sources.push(match page.copy.slot() {
-                Some(number) => Source::Stored(self.store.slot(object.page_size, number)),
-                None => Source::Zero,
+            sources.push(match page.copy.kept() {
+                Some(Kept::Slot(at)) => Source::Stored(self.store.slot(object.page_size, at)),
+                Some(Kept::Same(number)) => Source::Same(self.patterns.word(number)),
+                Some(Kept::Zeros) | None => Source::Zero,
             });
         }
         self.note_ram_peak();
@@ -166,9 +167,10 @@ impl Manager {
 
     fn arrive(&mut self, id: ObjectId, index: PageIndex, primary: Option<&Primary>) {
         let dirty = self.becomes_dirty(id, index, primary);
-        match self.object(id).pages.get(index).copy.slot() {
-            Some(_) => self.stats.fills_stored_pages += 1,
-            None => self.stats.fills_zero_pages += 1,
+        match self.object(id).pages.get(index).copy.kept() {
+            Some(Kept::Slot(_)) => self.stats.fills_stored_pages += 1,
+            Some(Kept::Same(_)) => self.stats.fills_same_pages += 1,
+            Some(Kept::Zeros) | None => self.stats.fills_zero_pages += 1,
         }
         self.settle_in(id, index, dirty);
     }
@@ -241,15 +243,15 @@ impl Manager {
         self.stats.fills_failed += 1;
         let mut holes = 0;
         for index in range.iter() {
-            match self.object(id).pages.get(index).copy.slot() {
-                Some(_) => {
+            match self.object(id).pages.get(index).copy.kept() {
+                Some(Kept::Slot(_) | Kept::Same(_)) => {
                     let page = self.object_mut(id).pages.get_mut(index);
                     let frame = page.frame().expect("a filling page has a frame");
                     page.residency = Residency::Absent;
                     self.frames.put_back(frame);
                     holes += 1;
                 }
-                None => self.settle_in(id, index, true),
+                Some(Kept::Zeros) | None => self.settle_in(id, index, true),
             }
         }
         self.release_room(id, PageCount::new(holes));

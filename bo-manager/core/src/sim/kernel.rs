@@ -82,6 +82,8 @@ pub(crate) struct Kernel {
     store: BTreeMap<u64, Words>,
     vram_pages: u64,
     ram_pages: u64,
+    /// Ranges are registered MINOR as well: a page that is in the file, and has no entry, faults.
+    pub(crate) minor: bool,
 }
 
 impl Kernel {
@@ -252,6 +254,7 @@ impl Kernel {
         };
         match *pte {
             Pte::Poisoned => return Accessed::Sigbus,
+            Pte::None | Pte::Marker if self.minor => return Accessed::Faults(FaultKind::Missing),
             // The kernel maps what is in the file by itself, and tells nobody.
             Pte::None => *pte = Pte::Writable,
             Pte::Marker => *pte = Pte::Protected,
