@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
 use crate::daemon::Daemon;
+use crate::percent::Percent;
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
 #[derive(Debug, Parser)]
@@ -63,6 +64,26 @@ pub struct Serve {
     #[arg(long, env = "BO_FAULT_AROUND", default_value = "64KiB", value_name = "SIZE")]
     fault_around: ByteCount,
 
+    /// Background reclaim starts when more of the pool than this is in use.
+    #[arg(long, env = "BO_RECLAIM_START", default_value_t = Percent::RECLAIM_START)]
+    #[arg(value_name = "PERCENT")]
+    reclaim_start: Percent,
+
+    /// Background reclaim stops when no more of the pool than this is in use.
+    #[arg(long, env = "BO_RECLAIM_STOP", default_value_t = Percent::RECLAIM_STOP)]
+    #[arg(value_name = "PERCENT")]
+    reclaim_stop: Percent,
+
+    /// Whether these two marks give way to pages that come back while there is room for them.
+    #[arg(long, env = "BO_RECLAIM_YIELD", value_enum, default_value_t = Switch::On)]
+    reclaim_yield: Switch,
+
+    /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
+    /// is in use; 'off': never.
+    #[arg(long, env = "BO_CLEAN_START", default_value = "70%", value_parser = mark_or_off)]
+    #[arg(value_name = "PERCENT")]
+    clean_start: Mark,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -70,6 +91,24 @@ pub struct Serve {
     /// How log lines look. What is logged: RUST_LOG, such as RUST_LOG=bo_manager=debug.
     #[arg(long, env = "BO_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+}
+
+/// Something that is done or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// A part of the pool, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark(Option<Percent>);
+
+fn mark_or_off(text: &str) -> Result<Mark, String> {
+    match text {
+        "off" => Ok(Mark(None)),
+        text => text.parse().map(|mark| Mark(Some(mark))),
+    }
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -90,6 +129,10 @@ impl Serve {
             page_size: self.page_size,
             fault_threads: self.fault_threads,
             fault_around: self.fault_around,
+            reclaim_start: self.reclaim_start,
+            reclaim_stop: self.reclaim_stop,
+            reclaim_yield: self.reclaim_yield == Switch::On,
+            clean_start: self.clean_start.0,
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -194,6 +237,18 @@ mod tests {
     fn decimal_units_are_refused_with_a_hint() {
         let error = parse("--vram 64MB").expect_err("MB is ambiguous").to_string();
         assert!(error.contains("MiB"), "{error}");
+    }
+
+    #[test]
+    fn marks_are_percentages_and_the_cleaner_can_be_off() {
+        let config = parse("--reclaim-start 97.5% --reclaim-stop 95% --reclaim-yield off");
+        let config = config.expect("valid flags");
+        assert_eq!(config.reclaim_stop, Percent::new(95));
+        assert!(!config.reclaim_yield);
+        assert_eq!(config.clean_start, Some(Percent::CLEAN_START));
+        assert_eq!(parse("--clean-start off").expect("valid flags").clean_start, None);
+        let error = parse("--reclaim-start 0.9").expect_err("no percentage").to_string();
+        assert!(error.contains("such as 90%"), "{error}");
     }
 
     #[test]

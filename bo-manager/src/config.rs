@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 use bo_core::CoreConfig;
 use bo_units::{ByteCount, PageSize};
 
+use crate::percent::Percent;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
@@ -45,6 +47,16 @@ pub struct Config {
     pub fault_threads: Option<usize>,
     /// A fault may bring in neighbours up to this extent, in bytes. Zero: never.
     pub fault_around: ByteCount,
+    /// Background reclaim starts when more of the pool than this is in use.
+    pub reclaim_start: Percent,
+    /// And stops when no more than this is.
+    pub reclaim_stop: Percent,
+    /// Whether these two marks give way, up to the free reserve, to pages that come back while
+    /// there is room for them.
+    pub reclaim_yield: bool,
+    /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
+    /// is in use; `None`: never.
+    pub clean_start: Option<Percent>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -66,6 +78,10 @@ impl Config {
             page_size: None,
             fault_threads: None,
             fault_around: ByteCount::kib(64),
+            reclaim_start: Percent::RECLAIM_START,
+            reclaim_stop: Percent::RECLAIM_STOP,
+            reclaim_yield: true,
+            clean_start: Some(Percent::CLEAN_START),
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -81,8 +97,8 @@ impl Config {
         );
         let sum = self.vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
         ensure!(
-            sum <= ByteCount::new(1 << 43),
-            "--vram and --ram are {sum} together: at most 8 TiB can be managed"
+            sum <= ByteCount::gib(8191),
+            "--vram and --ram are {sum} together: at most 8191 GiB can be managed"
         );
         ensure!(
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),
@@ -92,6 +108,13 @@ impl Config {
             self.fault_around <= ByteCount::mib(2),
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
+        );
+        ensure!(
+            self.reclaim_stop < self.reclaim_start,
+            "--reclaim-stop ({}) must be below --reclaim-start ({}): reclaim starts above one and \
+             goes on down to the other",
+            self.reclaim_stop,
+            self.reclaim_start
         );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
@@ -105,7 +128,15 @@ impl Config {
     }
 
     pub(crate) fn core(&self) -> CoreConfig {
-        CoreConfig { fault_around: self.fault_around, ..CoreConfig::new(self.vram, self.ram) }
+        let free = |mark: Percent| self.vram.saturating_sub(mark.of(self.vram));
+        CoreConfig {
+            fault_around: self.fault_around,
+            reclaim_start_free: free(self.reclaim_start),
+            reclaim_stop_free: free(self.reclaim_stop),
+            reclaim_yields: self.reclaim_yield,
+            clean_start: self.clean_start.map(|mark| mark.of(self.vram)),
+            ..CoreConfig::new(self.vram, self.ram)
+        }
     }
 }
 
@@ -150,6 +181,23 @@ mod tests {
     #[test]
     fn no_threads_are_refused() {
         assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
+    }
+
+    #[test]
+    fn marks_become_bytes_of_the_pool() {
+        let core = config().core();
+        assert_eq!(core.reclaim_start_free.get(), (1 << 20) - (1 << 20) * 9 / 10);
+        assert_eq!(core.reclaim_stop_free.get(), (1 << 20) - (1 << 20) * 7 / 10);
+        assert_eq!(core.clean_start.map(ByteCount::get), Some((1 << 20) * 7 / 10));
+        assert_eq!(Config { clean_start: None, ..config() }.core().clean_start, None);
+    }
+
+    #[test]
+    fn reclaim_that_stops_no_lower_than_it_starts_is_refused() {
+        let (start, stop) = (Percent::RECLAIM_STOP, Percent::RECLAIM_STOP);
+        let bad = Config { reclaim_start: start, reclaim_stop: stop, ..config() };
+        let error = bad.check().unwrap_err().to_string();
+        assert!(error.contains("--reclaim-stop (70%) must be below"), "{error}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod daemon;
 mod faults;
 mod http;
 mod limits;
+mod percent;
 mod ready;
 mod reclaim;
 mod session;
@@ -25,3 +26,4 @@ mod timings;
 
 pub use config::{Config, LogFormat, UserModeOnly, default_socket_path};
 pub use daemon::Daemon;
+pub use percent::Percent;

@@ -108,7 +108,8 @@ impl Shell {
         result
     }
 
-    /// Takes what the core wants, releases the lock, and rings for reclaim if there is need.
+    /// Takes what the core wants, releases the lock, and rings for reclaim and the cleaner if there
+    /// is need.
     pub(crate) fn collect(
         &self,
         mut core: parking_lot::MutexGuard<'_, Manager>,
@@ -117,10 +118,13 @@ impl Shell {
         while let Some(effect) = core.poll_effect() {
             wanted.push_back(effect);
         }
-        let reclaim = core.wants_reclaim();
+        let (work, wakeup) = (core.wants_reclaim() || core.wants_clean(), core.next_wakeup());
         drop(core);
-        if reclaim {
+        if work {
             self.bell.ring();
+        }
+        if let Some(at) = wakeup {
+            self.bell.ring_at(at);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod atomics;
+mod cleaning;
 mod isolation;
 mod limits;
 mod protocol;

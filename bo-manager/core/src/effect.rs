@@ -169,7 +169,7 @@ pub enum Copied {
     /// All pages are in their slots.
     Done {
         /// One for each page of the range: the word that it holds over and over, if it does.
-        same: SmallVec<[Option<u64>; 16]>,
+        same: SmallVec<[Option<u64>; 8]>,
     },
     /// A mapping could not be protected, or a page not read. Nothing may be punched.
     Failed,

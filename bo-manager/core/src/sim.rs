@@ -312,10 +312,8 @@ impl Sim {
     fn step_reclaim(&mut self) {
         let now = self.tick();
         let overdue = self.manager.next_wakeup().is_some_and(|at| at <= now);
-        if (overdue || self.manager.wants_reclaim()) && self.manager.handle_reclaim(now)
-            || self.manager.wants_clean() && self.manager.handle_clean(now)
-            || overdue
-        {
+        if overdue || self.manager.wants_reclaim() || self.manager.wants_clean() {
+            let _more = self.manager.handle_reclaim(now) || self.manager.handle_clean(now);
             self.take_effects(None);
         }
     }

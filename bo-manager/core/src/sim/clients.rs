@@ -89,7 +89,7 @@ impl Sim {
             true => {
                 self.stored_ever += 1;
                 // Zero is a value, too, and on some pages the same value is stored nearly always.
-                let dull = if page % 4 == 0 { 850 } else { 20 };
+                let dull = if page.is_multiple_of(4) { 850 } else { 20 };
                 Doing::Store(match self.rng.below(1000) {
                     0..100 => 0,
                     _ if self.rng.chance(dull) => u32::MAX - self.rng.pick(&[0, 0, 0, 0, 1]),

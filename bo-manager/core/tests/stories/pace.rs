@@ -192,11 +192,9 @@ fn a_page_that_is_one_word_over_and_over_is_filled_with_the_word() {
     assert_eq!((stats.evictions_same, stats.evictions_copied), (1, 1), "the table is full");
     desk.load(mapping, 0);
     let done = desk.settle();
-    let sources = done.iter().find_map(|action| match action {
-        Action::Fill { sources, .. } => Some(sources[0]),
-        _ => None,
-    });
-    assert_eq!(sources, Some(Source::Same(7)));
+    let fill = done.iter().find(|action| matches!(action, Action::Fill { .. }));
+    let Some(Action::Fill { sources, .. }) = fill else { panic!("no fill") };
+    assert_eq!(sources[..], [Source::Same(7)]);
     assert_eq!(desk.manager.stats().fills_same_pages, 1);
     desk.store_protected(mapping, 0);
     desk.settle();
