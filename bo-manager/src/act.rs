@@ -112,17 +112,16 @@ impl Shell {
     ) -> io::Result<()> {
         let page_bytes = object.page_size.bytes();
         let (mut offset, _) = object.bytes(range);
-        let same = |left: &Source, right: &Source| {
-            matches!(left, Source::Zero) == matches!(right, Source::Zero)
-        };
-        for run in sources.chunk_by(same) {
-            let slots: SmallVec<[bo_sys::store::Slot; 16]> =
-                run.iter().filter_map(|source| stored(*source)).collect();
+        for run in sources.chunk_by(written_alike) {
             let bytes = run.len() as u64 * page_bytes;
-            if slots.is_empty() {
-                self.put_zeros(object, offset, bytes)?;
-            } else {
-                self.put_stored(object, offset, &slots)?;
+            match run[0] {
+                Source::Zero => self.put_zeros(object, offset, bytes)?,
+                Source::Same(word) => object.file.fill_with(offset, bytes, word)?,
+                Source::Stored(_) => {
+                    let slots: SmallVec<[bo_sys::store::Slot; 16]> =
+                        run.iter().filter_map(|source| stored(*source)).collect();
+                    self.put_stored(object, offset, &slots)?;
+                }
             }
             offset += bytes;
         }
@@ -212,10 +211,13 @@ impl Shell {
         let (offset, _) = object.bytes(range);
         let copied = timed(&self.timings.copy, || {
             let copied = self.store.copy_out(&object.file, offset, &slots);
-            copied.map(|()| slots.iter().map(|slot| self.store.is_zero(*slot)).collect())
+            // A window cannot be filled with a word but out of a slot.
+            let kept = |word: &u64| *word == 0 || !object.by_window;
+            let same = |slot| self.store.uniform_word(slot).filter(kept);
+            copied.map(|()| slots.iter().map(|slot| same(*slot)).collect())
         });
         match copied {
-            Ok(zero) => Copied::Done { zero },
+            Ok(same) => Copied::Done { same },
             Err(error) => {
                 self.host_failed("copy pages to the store", &error);
                 Copied::Failed
@@ -383,9 +385,18 @@ fn place_of(slot: &Slot) -> bo_sys::store::Slot {
     bo_sys::store::Slot { offset: slot.offset, len: slot.len }
 }
 
+/// True if one call can write both, one after the other.
+fn written_alike(left: &Source, right: &Source) -> bool {
+    match (left, right) {
+        (Source::Zero, Source::Zero) | (Source::Stored(_), Source::Stored(_)) => true,
+        (Source::Same(left), Source::Same(right)) => left == right,
+        (Source::Zero | Source::Same(_) | Source::Stored(_), _) => false,
+    }
+}
+
 fn stored(source: Source) -> Option<bo_sys::store::Slot> {
     match source {
-        Source::Zero => None,
+        Source::Zero | Source::Same(_) => None,
         Source::Stored(slot) => Some(place_of(&slot)),
     }
 }

@@ -14,7 +14,7 @@ use crate::daemon::Daemon;
 
 mod tuning;
 
-pub use tuning::{Guesses, Tuning};
+pub use tuning::{Guesses, Mark, Switch, Tuning};
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
 #[derive(Debug, Parser)]
@@ -176,6 +176,7 @@ fn start_logging(format: LogFormat) {
 
 #[cfg(test)]
 mod tests {
+    use crate::percent::Percent;
     use bo_core::PrefetchMode;
 
     use crate::Backing;
@@ -223,6 +224,18 @@ mod tests {
         assert_eq!((config.prefetch, config.prefetch_threshold), (PrefetchMode::Stream, 0));
         assert!(parse("--prefetch-threshold 101").is_err());
         assert!(parse("--prefetch everything").is_err());
+    }
+
+    #[test]
+    fn marks_are_percentages_and_the_cleaner_can_be_off() {
+        let config = parse("--reclaim-start 97.5% --reclaim-stop 95% --reclaim-yield off");
+        let config = config.expect("valid flags");
+        assert_eq!(config.reclaim_stop, Percent::new(95));
+        assert!(!config.reclaim_yield);
+        assert_eq!(config.clean_start, Some(Percent::CLEAN_START));
+        assert_eq!(parse("--clean-start off").expect("valid flags").clean_start, None);
+        let error = parse("--reclaim-start 0.9").expect_err("no percentage").to_string();
+        assert!(error.contains("such as 90%"), "{error}");
     }
 
     #[test]

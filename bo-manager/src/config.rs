@@ -13,6 +13,7 @@ use crate::limits::{
     BUSY_POLL_MAX, LINK_BANDWIDTH_MAX, LINK_BANDWIDTH_MIN, LINK_LATENCY_MAX, UFFD_SHARDS_MAX,
     UFFD_SHARDS_USUAL,
 };
+use crate::percent::Percent;
 
 /// More objects than any machine can hold files for: a memory file takes the kernel about 2 KiB.
 const OBJECTS_MAX: u32 = 1 << 24;
@@ -95,6 +96,16 @@ pub struct Config {
     /// A region of up to 2 MiB is brought in whole when strictly more than this many percent of it
     /// are present or wanted. 0 to 100; 100: never.
     pub prefetch_threshold: u8,
+    /// Background reclaim starts when more of the pool than this is in use.
+    pub reclaim_start: Percent,
+    /// And stops when no more than this is.
+    pub reclaim_stop: Percent,
+    /// Whether these two marks give way, up to the free reserve, to pages that come back while
+    /// there is room for them.
+    pub reclaim_yield: bool,
+    /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
+    /// is in use; `None`: never.
+    pub clean_start: Option<Percent>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -126,6 +137,10 @@ impl Config {
             max_objects: Limits::DEFAULT.objects,
             prefetch: PrefetchMode::Density,
             prefetch_threshold: PrefetchConfig::DEFAULT.threshold_percent,
+            reclaim_start: Percent::RECLAIM_START,
+            reclaim_stop: Percent::RECLAIM_STOP,
+            reclaim_yield: true,
+            clean_start: Some(Percent::CLEAN_START),
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -141,8 +156,8 @@ impl Config {
         );
         let sum = self.vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
         ensure!(
-            sum <= ByteCount::new(1 << 43),
-            "--vram and --ram are {sum} together: at most 8 TiB can be managed"
+            sum <= ByteCount::gib(8191),
+            "--vram and --ram are {sum} together: at most 8191 GiB can be managed"
         );
         ensure!(
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),
@@ -183,6 +198,13 @@ impl Config {
             "--prefetch-threshold is {}: it is a percentage, at most 100",
             self.prefetch_threshold
         );
+        ensure!(
+            self.reclaim_stop < self.reclaim_start,
+            "--reclaim-stop ({}) must be below --reclaim-start ({}): reclaim starts above one and \
+             goes on down to the other",
+            self.reclaim_stop,
+            self.reclaim_start
+        );
         if let Some(page_size) = self.page_size
             && page_size.bytes() > self.vram.get() / 16
         {
@@ -201,10 +223,15 @@ impl Config {
             threshold_percent: self.prefetch_threshold,
             ..PrefetchConfig::DEFAULT
         };
+        let free = |mark: Percent| self.vram.saturating_sub(mark.of(self.vram));
         CoreConfig {
             fault_around: self.fault_around,
             huge_frames,
             prefetch,
+            reclaim_start_free: free(self.reclaim_start),
+            reclaim_stop_free: free(self.reclaim_stop),
+            reclaim_yields: self.reclaim_yield,
+            clean_start: self.clean_start.map(|mark| mark.of(self.vram)),
             ..CoreConfig::new(self.vram, self.ram)
         }
     }
@@ -241,102 +268,4 @@ pub fn default_socket_path() -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use bo_units::ByteRate;
-
-    use super::*;
-
-    fn config() -> Config {
-        Config::new(ByteCount::mib(1), ByteCount::mib(4), "/tmp/socket".into())
-    }
-
-    #[test]
-    fn usual_settings_are_accepted() {
-        assert!(config().check().is_ok());
-    }
-
-    #[test]
-    fn a_pool_of_nothing_is_refused_with_what_to_do() {
-        let error = Config { vram: ByteCount::new(4096), ..config() }.check().unwrap_err();
-        assert!(error.to_string().contains("--vram at least 64 KiB"), "{error}");
-    }
-
-    #[test]
-    fn pages_too_large_for_the_pool_are_refused() {
-        let page_size = PageSize::new(2 << 20).ok();
-        let error = Config { page_size, ..config() }.check().unwrap_err();
-        assert!(error.to_string().contains("sixteen pages"), "{error}");
-    }
-
-    #[test]
-    fn reserving_for_frames_that_are_not_huge_is_refused() {
-        for backing in [Backing::Pages, Backing::Thp] {
-            let error = Config { backing, reserve: true, ..config() }.check().unwrap_err();
-            assert!(error.to_string().contains("--backing huge or auto"), "{error}");
-        }
-    }
-
-    #[test]
-    fn no_threads_are_refused() {
-        assert!(Config { fault_threads: Some(0), ..config() }.check().is_err());
-    }
-
-    #[test]
-    fn a_cpu_for_each_thread_and_no_more() {
-        let cpus = Some("0,2".parse().unwrap());
-        let three = Config { fault_threads: Some(3), fault_cpus: cpus.clone(), ..config() };
-        assert!(three.check().unwrap_err().to_string().contains("can be left out"));
-        assert!(Config { fault_cpus: cpus, ..config() }.check().is_ok());
-    }
-
-    #[test]
-    fn polling_and_shards_have_their_limits() {
-        let busy_poll = Duration::from_secs(2);
-        assert!(Config { busy_poll, ..config() }.check().is_err());
-        for uffd_shards in [0, 17] {
-            assert!(Config { uffd_shards, ..config() }.check().is_err());
-        }
-    }
-
-    #[test]
-    fn links_beyond_what_is_sensible_are_refused_with_what_is() {
-        let bandwidth = |count| ByteRate::per_second(count).expect("not zero");
-        let good = LinkConfig {
-            bandwidth: bandwidth(ByteCount::gib(16)),
-            latency: LINK_LATENCY_MAX,
-            queues: LINK_QUEUES_MAX,
-        };
-        let check = |link| Config { link: Some(link), ..config() }.check();
-        assert!(check(good).is_ok());
-        let refused = |link, advice: &str| {
-            let message = check(link).expect_err("refused").to_string();
-            assert!(message.contains(advice), "{message}");
-        };
-        let slow = bandwidth(ByteCount::kib(1023));
-        refused(LinkConfig { bandwidth: slow, ..good }, "1023 KiB/s: give 1MiB/s to 1TiB/s");
-        let latency = LINK_LATENCY_MAX + Duration::from_nanos(1);
-        refused(LinkConfig { latency, ..good }, "1s 1ns: give 0s to 1s");
-        refused(LinkConfig { queues: 0, ..good }, "--link-queues is 0: give 1 to 16");
-        refused(LinkConfig { queues: 17, ..good }, "--link-queues is 17: give 1 to 16");
-    }
-
-    #[test]
-    fn no_objects_are_refused() {
-        assert!(Config { max_objects: 0, ..config() }.check().is_err());
-        assert!(Config { max_objects: OBJECTS_MAX + 1, ..config() }.check().is_err());
-    }
-
-    #[test]
-    fn a_threshold_beyond_all_is_refused() {
-        let error = Config { prefetch_threshold: 101, ..config() }.check().unwrap_err();
-        assert!(error.to_string().contains("at most 100"), "{error}");
-    }
-
-    #[test]
-    fn sizes_that_wrap_are_refused() {
-        let vram = ByteCount::new(u64::MAX);
-        assert!(Config { vram, ..config() }.check().is_err());
-    }
-}
+mod tests;

@@ -200,7 +200,7 @@ impl Crossing {
         match action {
             Action::Fill { sources, .. } => {
                 let stored = |source: &Source| match source {
-                    Source::Zero => 0,
+                    Source::Zero | Source::Same(_) => 0,
                     Source::Stored(slot) => slot.len,
                 };
                 match sources.iter().map(stored).sum() {
@@ -228,8 +228,8 @@ impl Crossing {
 /// Pages that have bytes to move: one of zeros has none, and what failed has moved nothing.
 fn pages_moved(outcome: &Outcome) -> u64 {
     match outcome {
-        Outcome::CopiedOut(Copied::Done { zero }) => {
-            zero.iter().filter(|zero| !**zero).count() as u64
+        Outcome::CopiedOut(Copied::Done { same }) => {
+            same.iter().filter(|same| same.is_none()).count() as u64
         }
         Outcome::CopiedOut(Copied::Failed)
         | Outcome::Filled { .. }

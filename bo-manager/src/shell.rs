@@ -151,22 +151,28 @@ impl Shell {
         result
     }
 
-    /// Takes what the core wants, releases the lock, and rings for reclaim if there is need.
+    /// Takes what the core wants, releases the lock, and rings for reclaim and the cleaner if there
+    /// is need.
     pub(crate) fn collect(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
-        let reclaim = take(&mut core, wanted);
+        let call = take(&mut core, wanted);
         drop(core);
-        if reclaim {
-            self.bell.ring();
-        }
+        self.ring(call);
     }
 
     /// The same, but the lock goes to who waits for it. The usual release lets its last owner take
     /// it again before anybody has woken up, which between short steps is for half a millisecond.
     fn collect_in_turn(&self, mut core: MutexGuard<'_, Manager>, wanted: &mut VecDeque<Effect>) {
-        let reclaim = take(&mut core, wanted);
+        let call = take(&mut core, wanted);
         MutexGuard::unlock_fair(core);
-        if reclaim {
+        self.ring(call);
+    }
+
+    fn ring(&self, call: Call) {
+        if call.now {
             self.bell.ring();
+        }
+        if let Some(at) = call.later {
+            self.bell.ring_at(at);
         }
     }
 
@@ -235,10 +241,16 @@ impl Shell {
     }
 }
 
-/// Takes what the core wants; says whether background reclaim has work.
-fn take(core: &mut Manager, wanted: &mut VecDeque<Effect>) -> bool {
+/// When the reclaimer is to look.
+struct Call {
+    now: bool,
+    later: Option<Tick>,
+}
+
+/// Takes what the core wants; says when there is work for the reclaimer.
+fn take(core: &mut Manager, wanted: &mut VecDeque<Effect>) -> Call {
     while let Some(effect) = core.poll_effect() {
         wanted.push_back(effect);
     }
-    core.wants_reclaim()
+    Call { now: core.wants_reclaim() || core.wants_clean(), later: core.next_wakeup() }
 }

@@ -3,6 +3,7 @@
 mod accounting;
 mod ahead;
 mod atomics;
+mod cleaning;
 mod isolation;
 mod limits;
 mod link;

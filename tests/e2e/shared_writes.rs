@@ -91,6 +91,20 @@ fn no_write_is_lost_in_larger_pages() {
     assert_nothing_was_lost(&storm_with_pages(&station, users, (4 << 20, 64 << 10), 3));
 }
 
+/// The cleaner is in every writer's way here, and every writer in the cleaner's.
+#[test]
+fn no_write_is_lost_when_everything_is_cleaned() {
+    let station = Station::embedded_with(&PROGRAMS, small_pool(), |config| {
+        let clean_start = Some(bo_manager::Percent::new(0));
+        bo_manager::Config { clean_start, reclaim_yield: false, ..config }
+    });
+    assert_nothing_was_lost(&storm(&station, [User::Root, User::Nobody], 4));
+    let books = station.books();
+    let (cleaned, wasted) = (books.counter("cleaned"), books.counter("cleaned_wasted"));
+    println!("{cleaned} cleaned, {wasted} for nothing");
+    assert!(100 < cleaned, "{cleaned}");
+}
+
 #[test]
 fn users_of_two_kinds_share_an_object_as_well() {
     let station = Station::embedded(&PROGRAMS, small_pool());

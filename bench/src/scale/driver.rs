@@ -133,8 +133,8 @@ fn good(action: &Action) -> Option<Outcome> {
         Action::Install { .. } | Action::Patch { .. } => Outcome::Installed(InstallEnd::Complete),
         Action::Unprotect { .. } => Outcome::Unprotected,
         Action::CopyOut { slots, .. } => {
-            let zero = slots.iter().map(|_| false).collect();
-            Outcome::CopiedOut(Copied::Done { zero })
+            let same = slots.iter().map(|_| None).collect();
+            Outcome::CopiedOut(Copied::Done { same })
         }
         Action::Punch { .. } => Outcome::Punched { done: true },
         Action::Discard { .. } => Outcome::Discarded,

@@ -21,6 +21,8 @@ pub struct Slot {
 pub enum Source {
     /// Never written, or found to be all zeros when it was evicted.
     Zero,
+    /// Found to be this word, in the byte order of the machine, over and over; never zero.
+    Same(u64),
     /// In the store.
     Stored(Slot),
 }
@@ -167,10 +169,10 @@ pub enum InstallEnd {
 /// What an attempt to copy pages to the store gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copied {
-    /// All pages are in their slots; those marked hold nothing but zeros.
+    /// All pages are in their slots.
     Done {
-        /// One for each page of the range.
-        zero: SmallVec<[bool; 16]>,
+        /// One for each page of the range: the word that it holds over and over, if it does.
+        same: SmallVec<[Option<u64>; 8]>,
     },
     /// A mapping could not be protected, or a page not read. Nothing may be punched.
     Failed,

@@ -29,6 +29,8 @@ impl FrameId {
 pub(crate) struct FrameTable {
     /// Of a free frame: no object, and the number of the next free one.
     pages: Chunked<PageKey>,
+    /// What the cleaner remembers of each; zero for a frame that was just taken.
+    marks: Chunked<u8>,
     last_freed: Option<u32>,
     free: usize,
 }
@@ -41,11 +43,13 @@ impl FrameTable {
                 let next = free.page.get();
                 self.last_freed = (next != NONE).then_some(next);
                 self.free -= 1;
+                self.marks[number as usize] = 0;
                 FrameId(number)
             }
             None => {
                 let number = u32::try_from(self.pages.len()).expect("a pool has < 2^32 frames");
                 self.pages.push(key);
+                self.marks.push(0);
                 FrameId(number)
             }
         }
@@ -60,6 +64,14 @@ impl FrameTable {
 
     pub(crate) fn page(&self, frame: FrameId) -> PageKey {
         self.pages[frame.index()]
+    }
+
+    pub(crate) fn mark(&self, frame: FrameId) -> u8 {
+        self.marks[frame.index()]
+    }
+
+    pub(crate) fn set_mark(&mut self, frame: FrameId, mark: u8) {
+        self.marks[frame.index()] = mark;
     }
 
     #[cfg(any(test, feature = "sim", feature = "verify"))]
@@ -153,6 +165,18 @@ impl FrameList {
         (self.coldest != NONE).then_some(FrameId(self.coldest))
     }
 
+    /// The neighbour towards the hot end, of a frame that is in the list.
+    pub(crate) fn hotter(&self, frame: FrameId) -> Option<FrameId> {
+        let number = self.links[frame.index()].hotter;
+        (number != NONE).then_some(FrameId(number))
+    }
+
+    /// The neighbour towards the cold end, of a frame that is in the list.
+    pub(crate) fn colder(&self, frame: FrameId) -> Option<FrameId> {
+        let number = self.links[frame.index()].colder;
+        (number != NONE).then_some(FrameId(number))
+    }
+
     /// From the cold end to the hot end.
     pub(crate) fn iter(&self) -> impl Iterator<Item = FrameId> + '_ {
         let mut at = self.coldest;
@@ -212,9 +236,11 @@ mod tests {
         let key = PageKey { object: 1, page: PageIndex::new(2) };
         let mut table = FrameTable::default();
         let first = table.take(key);
+        table.set_mark(first, 3);
         table.put_back(first);
         assert_eq!(table.take(key), first);
         assert_eq!(table.in_use(), 1);
+        assert_eq!(table.mark(first), 0, "what was remembered was of another page");
     }
 
     proptest! {
@@ -238,6 +264,10 @@ mod tests {
                 prop_assert_eq!(order(&list), model.clone());
                 prop_assert_eq!(list.len(), model.len());
                 prop_assert_eq!(list.coldest().map(|each| each.0), model.first().copied());
+                for pair in model.windows(2) {
+                    prop_assert_eq!(list.hotter(FrameId(pair[0])), Some(FrameId(pair[1])));
+                    prop_assert_eq!(list.colder(FrameId(pair[1])), Some(FrameId(pair[0])));
+                }
             }
         }
 

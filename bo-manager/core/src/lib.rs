@@ -19,6 +19,7 @@ mod limits;
 mod link;
 mod manager;
 mod page;
+mod patterns;
 pub mod policy;
 mod pool;
 mod prefetch;

@@ -1,5 +1,7 @@
 //! Every ceiling of the core, in one place.
 
+use std::time::Duration;
+
 use bo_units::ByteCount;
 
 use crate::prefetch::PrefetchConfig;
@@ -25,6 +27,14 @@ pub struct CoreConfig {
     pub reclaim_start_free: ByteCount,
     /// Background reclaim stops when this many bytes are free.
     pub reclaim_stop_free: ByteCount,
+    /// Free bytes that are left to those who must have a page: no neighbour of a fault takes them,
+    /// and reclaim keeps them free even when it yields to a working set.
+    pub reserve: ByteCount,
+    /// Whether the two marks above give way to pages that come back while there is room for them,
+    /// down to the reserve.
+    pub reclaim_yields: bool,
+    /// The cleaner works while more bytes than this are in use. `None`: it never does.
+    pub clean_start: Option<ByteCount>,
     /// The eviction policy, by name.
     pub policy: String,
     /// The ceilings.
@@ -44,8 +54,11 @@ impl CoreConfig {
             fault_around: ByteCount::new(64 * 1024),
             huge_frames: false,
             prefetch: PrefetchConfig::DEFAULT,
-            reclaim_start_free: ByteCount::new(vram.get() / 32),
-            reclaim_stop_free: ByteCount::new(vram.get() / 16),
+            reclaim_start_free: ByteCount::new(vram.get() / 10),
+            reclaim_stop_free: ByteCount::new(vram.get() / 10 * 3),
+            reserve: ByteCount::new(vram.get() / 16),
+            reclaim_yields: true,
+            clean_start: Some(ByteCount::new(vram.get() / 10 * 7)),
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
             step_pages: 512,
@@ -66,6 +79,9 @@ pub struct Limits {
     pub mappings_per_client: u32,
     /// Mappings of one object. Each makes evicting its pages dearer by one system call.
     pub mappings_per_object: u32,
+    /// Words that pages may be full of and take no room; at most 4096. Pages full of further ones
+    /// are stored like any others.
+    pub patterns: u32,
 }
 
 impl Limits {
@@ -76,6 +92,7 @@ impl Limits {
         mappings: 1_000_000,
         mappings_per_client: 65_536,
         mappings_per_object: 1024,
+        patterns: PATTERNS_MAX,
     };
 }
 
@@ -119,6 +136,10 @@ pub(crate) const EVICT_RUN_BYTES: u64 = 256 * 1024;
 /// The most pages in one such run: a copy is then one vectored read (IOV_MAX is 1024).
 pub(crate) const EVICT_RUN_PAGES: u32 = 64;
 
+/// How many different words, besides zero, pages can be full of and take no room. zswap knows any
+/// number, since it keeps the word in the entry itself; an entry here has room for a number only.
+pub(crate) const PATTERNS_MAX: u32 = 4096;
+
 /// Pages that one step of background reclaim chooses under the lock before it lets others in.
 pub(crate) const RECLAIM_STEP_PAGES: u64 = 16;
 
@@ -130,6 +151,36 @@ pub(crate) const RECLAIM_STEP_BYTES_MAX: u64 = 512 * 1024;
 
 /// Neighbouring pages that get their entries by one call: 2 MiB of the smallest.
 pub(crate) const ANSWER_RUN_PAGES: u32 = 512;
+/// Pages, at the least, among which a step looks for clean ones before it takes dirty ones.
+pub(crate) const LOOK_AHEAD_PAGES: u64 = 8;
+
+/// Neither the look-ahead nor the cleaner's smallest window is more than this part of the pool.
+pub(crate) const LOOK_AHEAD_PART: u64 = 8;
+
+/// Moves out of the pool that may fail in a row before eviction pauses: a host that refuses once
+/// is asked again at once, a host that refuses always is not asked for ever.
+pub(crate) const EVICT_FAILURES_MAX: u32 = 8;
+
+/// The first such pause. Each one that ends in nothing but a failure is twice as long.
+pub(crate) const EVICT_PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// The longest.
+pub(crate) const EVICT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A page that was written to after it was cleaned is not cleaned again before so many parts of
+/// [`TURNOVER_PARTS`] of a pool have been filled.
+pub(crate) const SHY_PARTS: u8 = 8;
+
+/// How many parts make one pool.
+pub(crate) const TURNOVER_PARTS: u64 = 8;
+
+/// How many pages that left clean, thanks to the cleaner, weigh as much as one that was cleaned for
+/// nothing. The first saves a copy of about 2 µs, which nobody need have waited for; the second
+/// costs a thread a fault, which is ten to twenty.
+pub(crate) const WASTE_WEIGHT: u64 = 32;
+
+/// How much a refault into free room raises the watermarks, against what an eviction lowers them.
+pub(crate) const YIELD_WEIGHT: u64 = 8;
 
 /// Mappings of an object in which prefetched pages are installed. In others their first use faults.
 pub(crate) const PREFETCH_MAPPINGS_MAX: usize = 4;

@@ -11,6 +11,7 @@ use crate::entities::{Client, Mapping, Object};
 use crate::frames::{FrameId, FrameList, FrameTable};
 use crate::limits::{self, CoreConfig};
 use crate::page::{MoveId, PageKey};
+use crate::patterns::PatternTable;
 use crate::policy::{self, EvictionPolicy};
 use crate::pool::Pool;
 use crate::prefetch::{Accuracy, Samples};
@@ -20,12 +21,16 @@ use crate::store::{Exchange, StoreBook};
 mod ahead;
 mod answer;
 mod attach;
+mod clean;
 mod coming;
 mod evict;
 mod fill;
 mod hints;
+mod reclaim;
 mod requests;
 mod room;
+#[cfg(any(test, feature = "sim"))]
+mod sabotage;
 mod teardown;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
@@ -120,10 +125,23 @@ pub(crate) enum Stage {
     Waiting(Coming),
     /// Bytes are being written into frames.
     Filling(Coming),
-    /// Pages are being protected and copied to `slots`, after others gave way to them.
-    CopyingOut { slots: SmallVec<[u32; 16]>, guards: SmallVec<[MappingId; 4]>, exchange: Exchange },
+    /// Pages are being protected and copied.
+    CopyingOut(Transfer),
     /// These runs are being punched. They are all clean now; `clean`: they were from the start.
     Punching { runs: SmallVec<[PageRange; 2]>, clean: bool },
+    /// Pages are being protected and copied while they stay in use.
+    Cleaning(Transfer),
+}
+
+/// A copy of a run of pages to the store.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// Where to, one for each page.
+    pub(crate) slots: SmallVec<[u32; 16]>,
+    /// The mappings that are protected for it.
+    pub(crate) guards: SmallVec<[MappingId; 4]>,
+    /// Slots that gave way.
+    pub(crate) exchange: Exchange,
 }
 
 impl Stage {
@@ -169,6 +187,8 @@ pub struct Manager {
     /// Bytes of frames that leave the pool when the evictions in flight succeed.
     pub(crate) evicting: u64,
     pub(crate) store: StoreBook,
+    /// The words that pages are full of.
+    pub(crate) patterns: PatternTable,
     /// Frames whose page has a valid copy in the store as well, oldest first.
     pub(crate) retained: FrameList,
     /// Bytes of all VRAM-placed objects.
@@ -197,9 +217,17 @@ pub struct Manager {
     pub(crate) epoch: u32,
     /// Pages called back since a fill last got room.
     pub(crate) rescues: u32,
+    pub(crate) pace: reclaim::Pace,
+    pub(crate) refusals: reclaim::Refusals,
+    pub(crate) cleaner: clean::Cleaner,
+    /// The latest that was told.
+    pub(crate) now: Tick,
     pub(crate) draining: bool,
     pub(crate) sealed: bool,
     pub(crate) stats: Stats,
+    /// A bug that the simulator has planted here.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) plant: Option<crate::sim::Plant>,
 }
 
 impl Manager {
@@ -215,6 +243,7 @@ impl Manager {
         Self {
             pool: Pool::new(config.vram),
             store: StoreBook::new(ram),
+            patterns: PatternTable::new(config.limits.patterns.min(limits::PATTERNS_MAX)),
             clients: Arena::new(),
             objects: Arena::new(),
             mappings: Arena::new(),
@@ -237,9 +266,15 @@ impl Manager {
             hints: Accuracy::default(),
             epoch: 0,
             rescues: 0,
+            pace: reclaim::Pace::default(),
+            refusals: reclaim::Refusals::default(),
+            cleaner: clean::Cleaner::default(),
+            now: Tick::ZERO,
             draining: false,
             sealed: false,
             stats: Stats::default(),
+            #[cfg(any(test, feature = "sim"))]
+            plant: None,
             config,
         }
     }
@@ -254,7 +289,8 @@ impl Manager {
     ///
     /// The answer comes as an effect: at once, or at the end of the move that this fault met. It
     /// is always issued after this call, as the kernel wants it.
-    pub fn handle_fault(&mut self, _now: Tick, fault: Fault) -> Heard {
+    pub fn handle_fault(&mut self, now: Tick, fault: Fault) -> Heard {
+        self.now = now;
         let Some(mapping) = self.mappings.get(fault.mapping) else { return Heard::Unknown };
         if self.sealed || mapping.closing || !mapping.range.contains(fault.page) {
             return Heard::Unknown;
@@ -281,13 +317,15 @@ impl Manager {
     /// # Panics
     ///
     /// If the id is unknown or the outcome is not one of this effect's: a bug of the shell.
-    pub fn handle_outcome(&mut self, _now: Tick, id: EffectId, outcome: Outcome) {
+    pub fn handle_outcome(&mut self, now: Tick, id: EffectId, outcome: Outcome) {
+        self.now = now;
+        self.note_outcome();
         let pending = self.pending.try_remove(id.0 as usize).expect("an effect is reported once");
         match (pending, outcome) {
             (Pending::Move(at), Outcome::Filled { installed }) => self.on_filled(at, installed),
             (Pending::Move(at), Outcome::FillFailed) => self.on_fill_failed(at),
-            (Pending::Move(at), Outcome::CopiedOut(Copied::Done { zero })) => {
-                self.on_copied(at, &zero);
+            (Pending::Move(at), Outcome::CopiedOut(Copied::Done { same })) => {
+                self.on_copied(at, &same);
             }
             (Pending::Move(at), Outcome::CopiedOut(Copied::Failed)) => self.on_copy_failed(at),
             (Pending::Move(at), Outcome::Punched { done }) => self.on_punched(at, done),
@@ -311,33 +349,6 @@ impl Manager {
     #[must_use]
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
-    }
-
-    /// True if background reclaim has work.
-    #[must_use]
-    pub fn wants_reclaim(&self) -> bool {
-        let coming = self.pool.free() + self.evicting;
-        coming < self.config.reclaim_start_free.get() && !self.draining
-    }
-
-    /// Frees some room ahead of need. Effects come out of [`Self::poll_effect`]; false means that
-    /// enough is free, or on its way, or that nothing can leave now.
-    pub fn handle_reclaim(&mut self, _now: Tick) -> bool {
-        let coming = self.pool.free() + self.evicting;
-        let goal = self.config.reclaim_stop_free.get();
-        if coming >= goal || self.draining {
-            return false;
-        }
-        self.reclaim((goal - coming).min(self.reclaim_step()), Reason::Background) > 0
-    }
-
-    /// How much one step frees: a few pages of the smallest size in use, so that the lock is free
-    /// again in microseconds.
-    pub(crate) fn reclaim_step(&self) -> u64 {
-        let smallest =
-            self.page_sizes.iter().position(|count| *count > 0).map_or(0, |at| 4096 << at);
-        (limits::RECLAIM_STEP_PAGES * smallest)
-            .clamp(limits::RECLAIM_STEP_BYTES_MIN, limits::RECLAIM_STEP_BYTES_MAX)
     }
 
     /// Refuses new objects, clients and mappings from here on; faults are served as before, and

@@ -3,6 +3,7 @@
 use bo_units::{PageCount, PageIndex, PageRange};
 
 use crate::frames::FrameId;
+use crate::limits::PATTERNS_MAX;
 
 mod table;
 
@@ -38,6 +39,17 @@ pub(crate) enum Residency {
     Evicting(MoveId, FrameId),
 }
 
+/// Where the bytes of a page are besides its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nowhere: they are all zero.
+    Zeros,
+    /// In the table of patterns, under this number.
+    Same(u32),
+    /// In this slot of the store.
+    Slot(u32),
+}
+
 /// Whether the store has valid bytes for a page, and whether its first write would be seen.
 ///
 /// Packed into 32 bits, since there is one for each page of every object.
@@ -48,13 +60,19 @@ impl StoreCopy {
     const GUARDED: u32 = 1 << 31;
     const NONE: u32 = Self::GUARDED - 1;
     const ZEROS: u32 = Self::GUARDED - 2;
+    const UNDER_WAY: u32 = Self::GUARDED - 3;
+    /// The numbers of patterns begin here.
+    const PATTERNS: u32 = Self::UNDER_WAY - PATTERNS_MAX;
     /// Slot numbers are below this.
-    pub(crate) const SLOTS_MAX: u32 = Self::ZEROS;
+    pub(crate) const SLOTS_MAX: u32 = Self::PATTERNS;
 
     /// A page that nobody has touched.
     pub(crate) const VIRGIN: Self = Self(Self::ZEROS);
     /// The page in its frame is the only copy.
     pub(crate) const DIRTY: Self = Self(Self::NONE);
+    /// The page in its frame is the only copy as yet: the cleaner is making another. Every mapping
+    /// reports the next write, or will before the copy is begun.
+    pub(crate) const CLEANING: Self = Self(Self::UNDER_WAY | Self::GUARDED);
 
     /// In the store; every mapping reports the next write.
     pub(crate) fn guarded_in(slot: u32) -> Self {
@@ -67,6 +85,12 @@ impl StoreCopy {
         Self(Self::ZEROS | Self::GUARDED)
     }
 
+    /// The same word over and over, kept as a pattern; every mapping reports the next write.
+    pub(crate) fn guarded_same(pattern: u32) -> Self {
+        assert!(pattern < PATTERNS_MAX, "pattern numbers fit between slots and marks");
+        Self((Self::PATTERNS + pattern) | Self::GUARDED)
+    }
+
     /// True if every mapping that can write the page is write-protected there.
     pub(crate) fn is_guarded(self) -> bool {
         self.0 & Self::GUARDED != 0
@@ -77,19 +101,31 @@ impl StoreCopy {
         (value < Self::SLOTS_MAX).then_some(value)
     }
 
+    /// Where the bytes of the page can be had without its frame, if they can.
+    pub(crate) fn kept(self) -> Option<Kept> {
+        match self.0 & !Self::GUARDED {
+            Self::NONE | Self::UNDER_WAY => None,
+            Self::ZEROS => Some(Kept::Zeros),
+            pattern @ Self::PATTERNS.. => Some(Kept::Same(pattern - Self::PATTERNS)),
+            slot => Some(Kept::Slot(slot)),
+        }
+    }
+
     /// True if the bytes of the page can be had without its frame.
     pub(crate) fn is_valid(self) -> bool {
-        self.0 & !Self::GUARDED != Self::NONE
+        self.kept().is_some()
     }
 }
 
 impl std::fmt::Debug for StoreCopy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let guarded = if self.is_guarded() { ", guarded" } else { "" };
-        match (self.slot(), self.is_valid()) {
-            (Some(slot), _) => write!(f, "slot {slot}{guarded}"),
-            (None, true) => write!(f, "zeros{guarded}"),
-            (None, false) => write!(f, "none{guarded}"),
+        match self.kept() {
+            Some(Kept::Slot(slot)) => write!(f, "slot {slot}{guarded}"),
+            Some(Kept::Same(pattern)) => write!(f, "pattern {pattern}{guarded}"),
+            Some(Kept::Zeros) => write!(f, "zeros{guarded}"),
+            None if *self == Self::CLEANING => write!(f, "under way{guarded}"),
+            None => write!(f, "none{guarded}"),
         }
     }
 }
@@ -145,6 +181,14 @@ mod tests {
         assert!(copy.is_guarded() && copy.is_valid());
         assert!(!StoreCopy::DIRTY.is_valid());
         assert_eq!(StoreCopy::guarded_zeros().slot(), None);
+        let last = StoreCopy::guarded_in(StoreCopy::SLOTS_MAX - 1);
+        assert_eq!(last.kept(), Some(Kept::Slot(StoreCopy::SLOTS_MAX - 1)));
+    }
+
+    #[test]
+    fn a_page_that_is_being_cleaned_is_watched_and_has_no_copy_yet() {
+        assert!(StoreCopy::CLEANING.is_guarded() && !StoreCopy::CLEANING.is_valid());
+        assert!(!StoreCopy::DIRTY.is_guarded());
     }
 
     proptest! {
@@ -154,6 +198,14 @@ mod tests {
             prop_assert!(copy.is_valid() && copy.is_guarded());
             prop_assert_eq!(copy.slot(), Some(slot));
             prop_assert!(copy != StoreCopy::DIRTY && copy != StoreCopy::guarded_zeros());
+        }
+
+        #[test]
+        fn a_pattern_is_no_slot(number in 0..PATTERNS_MAX) {
+            let copy = StoreCopy::guarded_same(number);
+            prop_assert!(copy.is_valid() && copy.is_guarded());
+            prop_assert_eq!((copy.slot(), copy.kept()), (None, Some(Kept::Same(number))));
+            prop_assert!(copy != StoreCopy::CLEANING && copy != StoreCopy::guarded_zeros());
         }
     }
 }

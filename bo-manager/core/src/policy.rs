@@ -37,6 +37,25 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
         size_if_evictable: &dyn Fn(FrameId) -> Option<u64>,
         victims: &mut Vec<FrameId>,
     );
+
+    /// Appends the frames that would leave next and were not looked at since they became so cold,
+    /// `want` bytes of them or a little more; none once `ahead` bytes were looked at and are still
+    /// there. The cleaner asks. A policy that cannot tell is served without one.
+    ///
+    /// `size` gives the bytes of a frame.
+    fn survey(
+        &mut self,
+        _ahead: u64,
+        _want: u64,
+        _size: &dyn Fn(FrameId) -> u64,
+        _looked: &mut Vec<FrameId>,
+    ) {
+    }
+
+    /// How many bytes, about, [`Self::survey`] could still append. Constant time.
+    fn survey_left(&self, _ahead: u64) -> u64 {
+        0
+    }
 }
 
 /// The policy of a daemon that was not told otherwise.

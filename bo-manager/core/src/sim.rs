@@ -38,7 +38,8 @@ use requests::Ticket;
 use rng::Rng;
 use shell::{Said, Shell};
 
-/// A bug in the shell, planted to see whether the checkers find it.
+/// A bug, planted to see whether the checkers find it: in the shell, or in the core itself where
+/// the name begins with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
     /// One mapping is not protected before a page is copied out.
@@ -69,6 +70,14 @@ pub enum Plant {
     InstallAcrossGaps,
     /// Each step of a prefetch pretends to be its first.
     RenewPrefetch,
+    /// A page that is the same word over and over is filled with zeros.
+    ForgetPatterns,
+    /// A page counts as the same word over and over when its first half is.
+    HalfAPattern,
+    /// The cleaner does not protect one mapping.
+    CoreCleansUnguarded,
+    /// The cleaner's copy counts although the page was written to meanwhile.
+    CoreIgnoresWrites,
 }
 
 /// How often things go wrong, in a thousand chances.
@@ -92,6 +101,8 @@ struct Tricks {
     client_punch: u32,
     /// An access through a writable mapping is a store.
     stores: u32,
+    /// For some time the host refuses every protection and every punch.
+    strike: u32,
 }
 
 /// What one run did, for those who wonder whether it did anything.
@@ -115,6 +126,16 @@ pub struct Report {
     pub judged: [u64; 2],
     /// Prefetches on request that ended for want of older pages.
     pub cut: u64,
+    /// Pages copied by the cleaner.
+    pub cleaned: u64,
+    /// Of them, those that left clean.
+    pub cleaned_used: u64,
+    /// Cleanings called off by a write.
+    pub called_off: u64,
+    /// Pages filled with a word.
+    pub same: u64,
+    /// Times that eviction paused.
+    pub pauses: u64,
 }
 
 /// One world.
@@ -187,9 +208,18 @@ impl Sim {
             ratios: BTreeMap::new(),
             jobs: Vec::new(),
             sigbus: 0,
+            strike_until: 0,
+            now: 0,
         };
+        let widest = config.vram.get();
+        let mut manager = Manager::new(config);
+        manager.plant = plant;
+        if rng.chance(500) {
+            // As after a life in which everything that was cleaned left clean.
+            manager.cleaner.grown = widest;
+        }
         Self {
-            manager: Manager::new(config),
+            manager,
             shell,
             processes: (0..PROCESSES).map(|_| Process::default()).collect(),
             oracle: Oracle::default(),
@@ -244,12 +274,20 @@ impl Sim {
             loads: self.oracle.loads,
             stores: self.oracle.stores,
             sigbus: self.shell.sigbus,
-            fills: stats.fills_stored_pages + stats.fills_zero_pages,
-            evictions: stats.evictions_copied + stats.evictions_zero + stats.evictions_clean,
+            fills: stats.fills_stored_pages + stats.fills_zero_pages + stats.fills_same_pages,
+            evictions: stats.evictions_copied
+                + stats.evictions_zero
+                + stats.evictions_same
+                + stats.evictions_clean,
             rescues: stats.evictions_rescued,
             guesses: stats.fills_stream_pages + stats.fills_density_pages,
             judged: [stats.sampled_used.total(), stats.sampled_wasted.total()],
             cut: stats.prefetches_cut,
+            cleaned: stats.cleaned,
+            cleaned_used: stats.cleaned_used,
+            called_off: stats.cleanings_called_off,
+            same: stats.fills_same_pages,
+            pauses: stats.eviction_pauses,
         }
     }
 
@@ -270,8 +308,9 @@ impl Sim {
         }
     }
 
+    /// A step takes twenty microseconds, so that pauses of milliseconds end within a life.
     fn tick(&self) -> Tick {
-        Tick::from_nanos(self.now)
+        Tick::from_nanos(20_000 * self.now)
     }
 
     /// Carries out one step of one effect in flight.
@@ -311,17 +350,19 @@ impl Sim {
         }
     }
 
-    /// Background reclaim, as a thread of the shell does it.
+    /// Background reclaim and the cleaner, as a thread of the shell does them.
     fn step_reclaim(&mut self) {
-        if self.manager.wants_reclaim() {
-            let now = self.tick();
-            let _more = self.manager.handle_reclaim(now);
+        let now = self.tick();
+        let overdue = self.manager.next_wakeup().is_some_and(|at| at <= now);
+        if overdue || self.manager.wants_reclaim() || self.manager.wants_clean() {
+            let _more = self.manager.handle_reclaim(now) || self.manager.handle_clean(now);
             self.take_effects(None);
         }
     }
 
     /// After every call of the manager, under the same lock.
     fn take_effects(&mut self, ticket: Option<u32>) -> u32 {
+        self.shell.now = self.now;
         let mut taken = 0;
         while let Some(effect) = self.manager.poll_effect() {
             self.note_effect(&effect.action);
@@ -348,9 +389,14 @@ fn configure(rng: &mut Rng) -> CoreConfig {
         block: pages(rng.pick(&[2, 4, 8, 16, 512])),
         sample_every: rng.pick(&[1, 2, 5, 64]),
     };
-    config.reclaim_start_free = pages(rng.pick(&[0, 2, 6]));
-    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(pages(2));
     config.step_pages = rng.pick(&[1, 2, 5, 512]);
+    config.reclaim_start_free = pages(rng.pick(&[0, 2, 2, 6, vram / 3]));
+    let more = pages(rng.pick(&[0, 1, 2, vram / 3]));
+    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(more);
+    config.reserve = pages(rng.pick(&[0, 1, vram / 8]));
+    config.reclaim_yields = rng.chance(500);
+    config.clean_start = rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
+    config.limits.patterns = rng.pick(&[0, 1, 4096, 4096]);
     config
 }
 
@@ -373,5 +419,6 @@ fn schedule(rng: &mut Rng) -> Tricks {
         rude_unmap: often(&[0, 20, 60]),
         client_punch: often(&[0, 0, 200, 600]),
         stores,
+        strike: often(&[0, 0, 0, 20]),
     }
 }

@@ -32,9 +32,11 @@ pub struct Stats {
     pub refaults: u64,
     /// Pages filled with zeros, without a copy.
     pub fills_zero_pages: u64,
+    /// Pages filled with a word that they hold over and over.
+    pub fills_same_pages: u64,
     /// Pages filled from the store.
     pub fills_stored_pages: u64,
-    /// Bytes of both.
+    /// Bytes of all.
     pub filled_bytes: u64,
     /// Pages among them that nobody had asked for: neighbours of a lone fault.
     pub fills_around_pages: u64,
@@ -65,6 +67,8 @@ pub struct Stats {
     pub evictions_clean: u64,
     /// Pages evicted that were found to hold zeros only, and took no room.
     pub evictions_zero: u64,
+    /// Pages evicted that were found to hold one other word over and over, and took no room.
+    pub evictions_same: u64,
     /// Pages evicted ahead of need.
     pub evictions_background: u64,
     /// Pages evicted because a fault or a prefetch waited for room.
@@ -77,6 +81,18 @@ pub struct Stats {
     pub evictions_rescued: u64,
     /// Pages that stayed because a mapping could not be protected, or a page not read or punched.
     pub evictions_failed: u64,
+    /// Times that eviction paused because the host refused again and again.
+    pub eviction_pauses: u64,
+    /// Pages that the cleaner has copied while they stayed.
+    pub cleaned: u64,
+    /// Pages among them that left without being written to again.
+    pub cleaned_used: u64,
+    /// Pages among them that were written to again first.
+    pub cleaned_wasted: u64,
+    /// Pages that were written to while the cleaner copied them.
+    pub cleanings_called_off: u64,
+    /// Pages that the cleaner could not copy: a mapping could not be protected, or a page not read.
+    pub cleanings_failed: u64,
     /// Store copies given up early, to make room for others.
     pub copies_dropped: u64,
     /// Holes that a client had punched into a page that was in use, filled with zeros.
@@ -117,6 +133,14 @@ pub struct Gauges {
     pub vram_peak_bytes: u64,
     /// Bytes of frames that are being evicted.
     pub vram_evicting_bytes: u64,
+    /// Background reclaim starts when more bytes than this are in use, as things stand.
+    pub reclaim_start_bytes: u64,
+    /// And stops when no more than this are.
+    pub reclaim_stop_bytes: u64,
+    /// How much of the cold end of the pool the cleaner keeps clean, as things stand.
+    pub clean_window_bytes: u64,
+    /// Words that pages in the store are full of.
+    pub store_patterns: u64,
     /// The size of the store and the RAM-placed objects together, in bytes.
     pub ram_capacity_bytes: u64,
     /// Bytes in the store and present in RAM-placed objects.

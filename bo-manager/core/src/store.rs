@@ -89,6 +89,11 @@ impl StoreBook {
         self.held
     }
 
+    /// Bytes that pages could still take, if free slots of other sizes give way.
+    pub(crate) fn room(&self) -> u64 {
+        self.capacity.saturating_sub(self.held + self.leaving)
+    }
+
     /// Bytes in use by pages, and in free slots that are kept.
     pub(crate) fn held_and_warm(&self) -> u64 {
         self.held + self.warm

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::config::{Backing, Config};
 use crate::cpus::CpuList;
 use crate::limits::UFFD_SHARDS_USUAL;
+use crate::percent::Percent;
 
 /// Flags that change how the daemon does its work, and not what it offers to whom. Whoever embeds
 /// a daemon can flatten them into a command line of its own, as the bench does.
@@ -76,6 +77,26 @@ pub struct Tuning {
     #[arg(long, env = "BO_PREFETCH_THRESHOLD", default_value_t = 51, value_name = "PERCENT",
         value_parser = clap::value_parser!(u8).range(..=100))]
     pub prefetch_threshold: u8,
+
+    /// Background reclaim starts when more of the pool than this is in use.
+    #[arg(long, env = "BO_RECLAIM_START", default_value_t = Percent::RECLAIM_START)]
+    #[arg(value_name = "PERCENT")]
+    pub reclaim_start: Percent,
+
+    /// Background reclaim stops when no more of the pool than this is in use.
+    #[arg(long, env = "BO_RECLAIM_STOP", default_value_t = Percent::RECLAIM_STOP)]
+    #[arg(value_name = "PERCENT")]
+    pub reclaim_stop: Percent,
+
+    /// Whether these two marks give way to pages that come back while there is room for them.
+    #[arg(long, env = "BO_RECLAIM_YIELD", value_enum, default_value_t = Switch::On)]
+    pub reclaim_yield: Switch,
+
+    /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
+    /// is in use; 'off': never.
+    #[arg(long, env = "BO_CLEAN_START", default_value = "70%", value_parser = mark_or_off)]
+    #[arg(value_name = "PERCENT")]
+    pub clean_start: Mark,
 }
 
 impl Tuning {
@@ -96,6 +117,10 @@ impl Tuning {
             link_queues: _,
             prefetch,
             prefetch_threshold,
+            reclaim_start,
+            reclaim_stop,
+            reclaim_yield,
+            clean_start,
         } = self.clone();
         Config {
             backing,
@@ -113,6 +138,10 @@ impl Tuning {
                 Guesses::Density => PrefetchMode::Density,
             },
             prefetch_threshold,
+            reclaim_start,
+            reclaim_stop,
+            reclaim_yield: reclaim_yield == Switch::On,
+            clean_start: clean_start.0,
             ..config
         }
     }
@@ -135,4 +164,24 @@ pub enum Guesses {
     /// That, and the rest of regions that are mostly present.
     #[default]
     Density,
+}
+
+/// Something that is done or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Done.
+    On,
+    /// Not done.
+    Off,
+}
+
+/// A part of the pool, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(Option<Percent>);
+
+fn mark_or_off(text: &str) -> Result<Mark, String> {
+    match text {
+        "off" => Ok(Mark(None)),
+        text => text.parse().map(|mark| Mark(Some(mark))),
+    }
 }

@@ -41,6 +41,7 @@ impl Collector for Exported {
         export_faults(&mut page, &stats);
         export_moves(&mut page, &stats);
         export_guesses(&mut page, &stats);
+        export_cleaner(&mut page, &stats, &gauges);
         export_gauges(&mut page, &gauges);
         export_shell(&mut page, &self.shell.counters);
         if let Some(link) = &self.shell.link {
@@ -184,6 +185,7 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         faults_starved: _,
         refaults: _,
         fills_zero_pages,
+        fills_same_pages,
         fills_stored_pages,
         filled_bytes,
         fills_around_pages,
@@ -200,12 +202,19 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         evictions_copied,
         evictions_clean,
         evictions_zero,
+        evictions_same,
         evictions_background,
         evictions_direct,
         evicted_bytes,
         evicted_background_bytes,
         evictions_rescued,
         evictions_failed,
+        eviction_pauses,
+        cleaned: _,
+        cleaned_used: _,
+        cleaned_wasted: _,
+        cleanings_called_off: _,
+        cleanings_failed: _,
         copies_dropped,
         holes_patched,
         answers_unmapped,
@@ -215,7 +224,8 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         connects,
         disconnects,
     } = stats;
-    let sources = [("zero", *fills_zero_pages), ("store", *fills_stored_pages)];
+    let sources =
+        [("zero", *fills_zero_pages), ("same", *fills_same_pages), ("store", *fills_stored_pages)];
     page.counters("bo_filled_pages_total", "Pages filled, by source.", "source", &sources);
     page.counter("bo_filled_bytes_total", "Bytes of pages filled.", *filled_bytes);
     let extras = [
@@ -233,14 +243,21 @@ fn export_moves(page: &mut Page, stats: &Stats) {
     let direct = evicted_bytes - evicted_background_bytes;
     let reasons = [("background", *evicted_background_bytes), ("direct", direct)];
     page.counters("bo_evicted_bytes_total", "Bytes of pages evicted.", "reason", &reasons);
-    let ways =
-        [("copied", *evictions_copied), ("clean", *evictions_clean), ("zero", *evictions_zero)];
-    let help = "Pages prepared for eviction: copied, clean already, or found to be all zeros.";
+    let ways = [
+        ("copied", *evictions_copied),
+        ("clean", *evictions_clean),
+        ("zero", *evictions_zero),
+        ("same", *evictions_same),
+    ];
+    let help = "Pages prepared for eviction: copied, clean already, or found to be all zeros or \
+                one other word over and over.";
     page.counters("bo_eviction_pages_total", help, "contents", &ways);
     let help = "Pages that a write called back before they were gone.";
     page.counter("bo_evictions_rescued_total", help, *evictions_rescued);
     let help = "Pages that could not be evicted when they should.";
     page.counter("bo_eviction_failures_total", help, *evictions_failed);
+    let help = "Times that eviction paused because the host refused again and again.";
+    page.counter("bo_eviction_pauses_total", help, *eviction_pauses);
     let help = "Store copies of present pages given up to make room.";
     page.counter("bo_copies_dropped_total", help, *copies_dropped);
     let help = "Pages into which a client had punched holes, filled with zeros.";
@@ -273,12 +290,29 @@ fn export_guesses(page: &mut Page, stats: &Stats) {
     page.counter("bo_prefetches_cut_total", help, stats.prefetches_cut);
 }
 
+/// The third part: what is copied while it stays.
+fn export_cleaner(page: &mut Page, stats: &Stats, gauges: &Gauges) {
+    page.counter("bo_cleaned_pages_total", "Pages that the cleaner copied.", stats.cleaned);
+    let ends = [("used", stats.cleaned_used), ("wasted", stats.cleaned_wasted)];
+    let help = "Those that left since without a copy, or were written to again first.";
+    page.counters("bo_cleaned_pages_ended_total", help, "end", &ends);
+    let lost = [("called_off", stats.cleanings_called_off), ("failed", stats.cleanings_failed)];
+    let help = "Pages that the cleaner did not copy: a write came, or the host refused.";
+    page.counters("bo_cleanings_lost_total", help, "cause", &lost);
+    let help = "How much of the cold end of the pool the cleaner keeps clean, as things stand.";
+    page.gauge("bo_clean_window_bytes", help, gauges.clean_window_bytes);
+}
+
 fn export_gauges(page: &mut Page, gauges: &Gauges) {
     let Gauges {
         vram_capacity_bytes,
         vram_used_bytes,
         vram_peak_bytes,
         vram_evicting_bytes,
+        reclaim_start_bytes,
+        reclaim_stop_bytes,
+        clean_window_bytes: _,
+        store_patterns,
         ram_capacity_bytes,
         ram_used_bytes,
         ram_peak_bytes,
@@ -303,6 +337,11 @@ fn export_gauges(page: &mut Page, gauges: &Gauges) {
     page.gauges("bo_pool_peak_bytes", "The most ever in use.", "pool", &rows);
     let help = "Bytes of the VRAM pool that are being evicted.";
     page.gauge("bo_pool_evicting_bytes", help, vram_evicting_bytes);
+    let marks = [("start", reclaim_start_bytes), ("stop", reclaim_stop_bytes)];
+    let help = "Bytes in use above which background reclaim starts, and at which it stops, as \
+                things stand.";
+    page.gauges("bo_reclaim_mark_bytes", help, "mark", &marks);
+    page.gauge("bo_store_patterns", "Words that pages in the store are full of.", store_patterns);
     page.gauge("bo_store_held_bytes", "Bytes of pages in the store.", store_held_bytes);
     let help = "Bytes present in the store: pages, and free slots kept for the next ones.";
     page.gauge("bo_store_present_bytes", help, store_present_bytes);

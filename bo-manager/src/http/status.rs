@@ -121,7 +121,10 @@ fn look(site: &Site) -> Status {
         ],
         counters: Counters {
             faults: all.faults_read + all.faults_write + all.faults_protect,
-            evictions: all.evictions_copied + all.evictions_clean + all.evictions_zero,
+            evictions: all.evictions_copied
+                + all.evictions_clean
+                + all.evictions_zero
+                + all.evictions_same,
             all,
         },
         gauges,

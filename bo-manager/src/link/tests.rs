@@ -121,7 +121,9 @@ fn only_bytes_of_the_store_cross_on_their_way_in() {
 
 #[test]
 fn zeros_and_failures_do_not_cross_on_their_way_out() {
-    let done = |zero: &[bool]| Outcome::CopiedOut(Copied::Done { zero: zero.into() });
+    let word = |same: &bool| same.then_some(0);
+    let done =
+        |zero: &[bool]| Outcome::CopiedOut(Copied::Done { same: zero.iter().map(word).collect() });
     assert_eq!(pages_moved(&done(&[true, false, true, false, false])), 3);
     assert_eq!(pages_moved(&done(&[true, true])), 0);
     assert_eq!(pages_moved(&Outcome::CopiedOut(Copied::Failed)), 0);

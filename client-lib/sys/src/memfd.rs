@@ -10,10 +10,13 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{HUGE_PAGE_BYTES, KERNEL_PAGE_BYTES};
+use crate::{HUGE_PAGE_BYTES, KERNEL_PAGE_BYTES, to_usize};
 
 /// The kernel's limit, without the "memfd:" that it puts in front.
 const LABEL_BYTES_MAX: usize = 249;
+
+/// How many pages one system call fills with a word. The table of them is on the stack (1 KiB).
+const FILL_PAGES_PER_CALL_MAX: usize = 64;
 
 /// `st_blocks` counts in these, whatever the file system's block size is.
 const STAT_BLOCK_BYTES: u64 = 512;
@@ -140,6 +143,37 @@ impl ObjectFile {
         self.check_pages(offset, len)?;
         let flags = FallocateFlags::KEEP_SIZE;
         Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.fd, flags, offset, len))?)
+    }
+
+    /// Writes `word` over and over into a range of whole pages, whatever was there.
+    ///
+    /// One system call for up to 256 KiB, and no memory but the pages' own.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` as for [`ObjectFile::punch`]; otherwise memory, with some pages written and
+    /// others not.
+    pub fn fill_with(&self, offset: u64, len: u64, word: u64) -> io::Result<()> {
+        self.check_pages(offset, len)?;
+        let mut page = [0; to_usize(KERNEL_PAGE_BYTES)];
+        for place in page.chunks_exact_mut(size_of::<u64>()) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        let table = [io::IoSlice::new(&page); FILL_PAGES_PER_CALL_MAX];
+        let (mut position, end) = (offset, offset + len);
+        while position < end {
+            let pages = to_usize((end - position) / KERNEL_PAGE_BYTES).min(table.len());
+            let written = rustix::io::retry_on_intr(|| {
+                rustix::io::pwritev(&self.fd, &table[..pages], position)
+            })?;
+            // The part of a page, if there is one, is written again with its rest.
+            let whole = written as u64 / KERNEL_PAGE_BYTES * KERNEL_PAGE_BYTES;
+            if whole == 0 {
+                return Err(Errno::IO.into());
+            }
+            position += whole;
+        }
+        Ok(())
     }
 
     /// How much memory the file's pages take, in bytes, swapped-out ones among them.

@@ -6,7 +6,7 @@ use crate::effect::{Action, Effect, InstallEnd, Protection};
 use crate::limits::ANSWER_RUN_PAGES;
 use crate::manager::ahead::Plan;
 use crate::manager::{Coming, Fault, FaultKind, Manager, Move, Pending, Stage, Waiter, Wanted};
-use crate::page::{MoveId, Residency, StoreCopy, grown, run};
+use crate::page::{Kept, MoveId, Residency, StoreCopy, grown, run};
 use crate::{Access, Placement};
 
 /// What became of an answer that might be part of the one before.
@@ -55,6 +55,7 @@ impl Manager {
         if self.object(object).pages.get(fault.page).copy.is_guarded() {
             // Only what was evicted once is guarded while it is absent.
             self.stats.refaults += 1;
+            self.note_refault(self.object(object).page_size.bytes());
             self.object_mut(object).stats.refaults += 1;
             if let Some(client) = self.client_of_mut(fault.mapping) {
                 client.stats.refaults += 1;
@@ -101,6 +102,7 @@ impl Manager {
             return;
         };
         if write && access == Access::ReadWrite {
+            self.note_write(object, page);
             self.make_dirty(object, page);
         }
         let epoch = self.epoch;
@@ -239,15 +241,22 @@ impl Manager {
     pub(crate) fn make_dirty(&mut self, object: ObjectId, page: PageIndex) {
         let entry = self.objects.get_mut(object).expect("what is in flight keeps its object");
         let at = entry.pages.get_mut(page);
-        let slot = at.copy.slot();
+        let kept = at.copy.kept();
         at.copy = StoreCopy::DIRTY;
         let frame = at.frame();
-        if let Some(number) = slot {
-            entry.stored = entry.stored.saturating_sub(PageCount::new(1));
-            self.store.put_back(entry.page_size, number);
-            if let Some(frame) = frame {
-                self.retained.remove(frame);
+        match kept {
+            Some(Kept::Slot(number)) => {
+                entry.stored = entry.stored.saturating_sub(PageCount::new(1));
+                self.store.put_back(entry.page_size, number);
+                if let Some(frame) = frame {
+                    self.retained.remove(frame);
+                }
             }
+            Some(Kept::Same(number)) => self.patterns.put_back(number),
+            Some(Kept::Zeros) | None => {}
+        }
+        if let Some(frame) = frame {
+            self.note_dirty(frame);
         }
     }
 
@@ -255,7 +264,7 @@ impl Manager {
     pub(crate) fn answer_waiters(&mut self, object: ObjectId, ended: Move) {
         let coming = match ended.stage {
             Stage::Waiting(coming) | Stage::Filling(coming) => Some(coming),
-            Stage::CopyingOut { .. } | Stage::Punching { .. } => None,
+            Stage::CopyingOut(_) | Stage::Punching { .. } | Stage::Cleaning(_) => None,
         };
         for waiter in ended.waiters {
             // Its entry was installed with the run, but perhaps before its fault was read.

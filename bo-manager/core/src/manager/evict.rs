@@ -5,91 +5,23 @@ use smallvec::SmallVec;
 
 use crate::Access;
 use crate::effect::Action;
-use crate::frames::FrameId;
-use crate::limits::{DYING_STEP_FRAMES, EVICT_RUN_BYTES, EVICT_RUN_PAGES, RESCUES_MAX};
+use crate::limits::RESCUES_MAX;
 use crate::manager::answer::single;
-use crate::manager::{Manager, Move, Pending, Reason, Stage};
-use crate::page::{MoveId, PageKey, Residency, StoreCopy, grown, run as pages};
+use crate::manager::reclaim::Run;
+use crate::manager::{Manager, Move, Pending, Reason, Stage, Transfer};
+use crate::page::{Kept, MoveId, Residency, StoreCopy, grown, run as pages};
 use crate::store::Exchange;
 
-/// A run of victims, all clean or all dirty.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    object: ObjectId,
-    range: PageRange,
-    clean: bool,
-    reason: Reason,
+/// What may be done for a slot when the store has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Copies of present pages may be given up.
+    Make,
+    /// Nothing: it is not worth it.
+    Find,
 }
 
 impl Manager {
-    /// Starts evictions that will free about `want` bytes; says how many were started.
-    /// What came or was seen in use since the epoch `start`, if one is given, stays.
-    pub(crate) fn reclaim_older(&mut self, want: u64, reason: Reason, start: Option<u32>) -> u64 {
-        let mut victims = std::mem::take(&mut self.victims);
-        victims.clear();
-        let dying = self.propose(want, &mut victims);
-        victims.retain(|frame| start.is_none_or(|start| self.is_older(*frame, start)));
-        victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
-        victims.dedup();
-        let runs = self.runs(&victims, reason);
-        self.victims = victims;
-        // Clean runs first: to make room for a dirty one, copies of clean pages may be given up.
-        let mut started = 0;
-        for run in runs.iter().filter(|run| run.clean) {
-            started += self.begin_punch(*run);
-        }
-        for run in runs.iter().filter(|run| !run.clean) {
-            started += self.begin_copy_out(*run);
-        }
-        if started == 0 && dying == DYING_STEP_FRAMES {
-            // Others may be behind them.
-            self.want(Pending::Again, Action::Yield);
-        }
-        started
-    }
-
-    pub(crate) fn size_if_evictable(&self, key: PageKey) -> Option<u64> {
-        let object = self.objects.at_slot(key.object)?;
-        match object.pages.get(key.page).residency {
-            Residency::Resident { busy: 0, .. } if !object.dying => Some(object.page_size.bytes()),
-            Residency::Resident { .. }
-            | Residency::Absent
-            | Residency::Waiting(_)
-            | Residency::Filling(..)
-            | Residency::Evicting(..) => None,
-        }
-    }
-
-    /// Joins neighbours that can leave together. The mechanism checks every name again here.
-    fn runs(&self, victims: &[FrameId], reason: Reason) -> SmallVec<[Run; 8]> {
-        let mut runs: SmallVec<[Run; 8]> = SmallVec::new();
-        for frame in victims {
-            let key = self.frames.page(*frame);
-            if self.size_if_evictable(key).is_none() {
-                continue;
-            }
-            let object = self.objects.id_at(key.object).expect("an evictable page has an object");
-            let entry = self.object(object);
-            let clean = entry.pages.get(key.page).is_clean();
-            let pages = (EVICT_RUN_BYTES / entry.page_size.bytes()).max(1);
-            let pages = u32::try_from(pages).unwrap_or(u32::MAX).min(EVICT_RUN_PAGES);
-            match runs.last_mut() {
-                Some(run)
-                    if run.object == object
-                        && run.clean == clean
-                        && run.range.end() == key.page
-                        && run.range.count().get() < pages =>
-                {
-                    run.range = grown(run.range);
-                }
-                Some(_) | None => {
-                    runs.push(Run { object, range: single(key.page), clean, reason });
-                }
-            }
-        }
-        runs
-    }
-
     /// Marks a run as leaving. Returns its bytes.
     fn leave(&mut self, run: Run, stage: Stage) -> (MoveId, u64) {
         let number = self.moves.insert(Move {
@@ -117,7 +49,7 @@ impl Manager {
         (at, bytes)
     }
 
-    fn begin_punch(&mut self, run: Run) -> u64 {
+    pub(crate) fn begin_punch(&mut self, run: Run) -> u64 {
         let runs: SmallVec<[PageRange; 2]> = SmallVec::from_slice(&[run.range]);
         let (at, bytes) = self.leave(run, Stage::Punching { runs: runs.clone(), clean: true });
         self.want(Pending::Move(at), Action::Punch { object: run.object, runs });
@@ -125,22 +57,31 @@ impl Manager {
     }
 
     /// Begins with as much of the run as the store has room for.
-    fn begin_copy_out(&mut self, mut run: Run) -> u64 {
+    pub(crate) fn begin_copy_out(&mut self, run: Run) -> u64 {
+        let Some((run, transfer)) = self.prepare_copy(run, Room::Make) else { return 0 };
+        let action = self.copy_action(run, &transfer);
+        let (at, bytes) = self.leave(run, Stage::CopyingOut(transfer));
+        self.want(Pending::Move(at), action);
+        bytes
+    }
+
+    /// Takes a slot for each page of the run, or of as much of it as the store has room for.
+    pub(crate) fn prepare_copy(&mut self, mut run: Run, room: Room) -> Option<(Run, Transfer)> {
         let page_size = self.object(run.object).page_size;
         let mut exchange = Exchange::default();
-        let mut numbers: SmallVec<[u32; 16]> = SmallVec::new();
-        while numbers.len() < run.range.count().as_usize() {
+        let mut slots: SmallVec<[u32; 16]> = SmallVec::new();
+        while slots.len() < run.range.count().as_usize() {
             match self.store.take(page_size, &mut exchange) {
-                Some(number) => numbers.push(number),
-                None if self.drop_a_copy() => {}
+                Some(number) => slots.push(number),
+                None if room == Room::Make && self.drop_a_copy() => {}
                 None => break,
             }
         }
         self.note_ram_peak();
-        run.range = pages(run.range.first(), numbers.len());
-        if numbers.is_empty() {
+        run.range = pages(run.range.first(), slots.len());
+        if slots.is_empty() {
             assert!(exchange.slots.is_empty(), "slots are discarded only for one that is taken");
-            return 0;
+            return None;
         }
         let guards: SmallVec<[MappingId; 4]> = (self.object(run.object).mappings.iter().copied())
             .filter(|id| {
@@ -150,14 +91,19 @@ impl Manager {
         for guard in &guards {
             self.mapping_begins(*guard);
         }
-        let slots = numbers.iter().map(|number| self.store.slot(page_size, *number)).collect();
-        let (object, range) = (run.object, run.range);
-        let discard = exchange.slots.clone();
-        let stage = Stage::CopyingOut { slots: numbers, guards: guards.clone(), exchange };
-        let (at, bytes) = self.leave(run, stage);
-        let action = Action::CopyOut { object, range, slots, guards, discard };
-        self.want(Pending::Move(at), action);
-        bytes
+        Some((run, Transfer { slots, guards, exchange }))
+    }
+
+    pub(crate) fn copy_action(&self, run: Run, transfer: &Transfer) -> Action {
+        let page_size = self.object(run.object).page_size;
+        let slot = |number: &u32| self.store.slot(page_size, *number);
+        Action::CopyOut {
+            object: run.object,
+            range: run.range,
+            slots: transfer.slots.iter().map(slot).collect(),
+            guards: transfer.guards.clone(),
+            discard: transfer.exchange.slots.clone(),
+        }
     }
 
     /// Gives up the store's copy of a page that is present, so that another can have the slot.
@@ -171,12 +117,16 @@ impl Manager {
     }
 
     /// The pages are in their slots. What was written to meanwhile stays; the rest is punched.
-    pub(crate) fn on_copied(&mut self, at: MoveId, zero: &[bool]) {
-        let (id, range, slots, guards) = self.end_copying(at);
-        assert_eq!(zero.len(), range.count().as_usize(), "one answer for each page");
-        self.guards_end(&guards);
+    pub(crate) fn on_copied(&mut self, at: MoveId, same: &[Option<u64>]) {
+        let (id, range) = (self.moves[at.0 as usize].object, self.moves[at.0 as usize].range);
+        assert_eq!(same.len(), range.count().as_usize(), "one answer for each page");
+        if let Stage::Cleaning(_) = self.moves[at.0 as usize].stage {
+            self.on_cleaned(at, same);
+            return;
+        }
+        let slots = self.end_copying(at);
         let mut runs: SmallVec<[PageRange; 2]> = SmallVec::new();
-        for ((index, number), zero) in range.iter().zip(slots).zip(zero) {
+        for ((index, number), same) in range.iter().zip(slots).zip(same) {
             let wanted = self.may_rescue()
                 && (self.moves[at.0 as usize].waiters.iter())
                     .any(|waiter| waiter.write && waiter.page == index);
@@ -184,7 +134,11 @@ impl Manager {
                 self.rescue(id, index, number);
                 continue;
             }
-            self.keep_copy(id, index, number, *zero);
+            match self.keep_copy(id, index, number, *same) {
+                Kept::Zeros => self.stats.evictions_zero += 1,
+                Kept::Same(_) => self.stats.evictions_same += 1,
+                Kept::Slot(_) => self.stats.evictions_copied += 1,
+            }
             match runs.last_mut() {
                 Some(run) if run.end() == index => *run = grown(*run),
                 Some(_) | None => runs.push(single(index)),
@@ -194,23 +148,18 @@ impl Manager {
         self.go_on_punching(at, id, runs);
     }
 
-    fn end_copying(
-        &mut self,
-        at: MoveId,
-    ) -> (ObjectId, PageRange, SmallVec<[u32; 16]>, SmallVec<[MappingId; 4]>) {
+    /// Nothing names the mappings any more; says which slots the copy went to.
+    pub(crate) fn end_copying(&mut self, at: MoveId) -> SmallVec<[u32; 16]> {
         let entry = &mut self.moves[at.0 as usize];
         let stage = entry.stage.take();
-        let Stage::CopyingOut { slots, guards, exchange } = stage else {
+        let (Stage::CopyingOut(transfer) | Stage::Cleaning(transfer)) = stage else {
             panic!("copied without a copy")
         };
-        self.store.exchanged(&exchange);
-        (entry.object, entry.range, slots, guards)
-    }
-
-    fn guards_end(&mut self, guards: &[MappingId]) {
-        for guard in guards {
-            self.mapping_ends(*guard);
+        self.store.exchanged(&transfer.exchange);
+        for guard in transfer.guards {
+            self.mapping_ends(guard);
         }
+        transfer.slots
     }
 
     /// Writers that call every page back could keep a small pool full for ever: while somebody
@@ -241,19 +190,34 @@ impl Manager {
         self.policy.on_filled(frame, Self::key(id, index));
     }
 
-    /// Every mapping is protected and the copy is complete: the page is clean.
-    fn keep_copy(&mut self, id: ObjectId, index: PageIndex, slot: u32, zero: bool) {
+    /// Every mapping is protected and the copy is complete: the page is clean. One that is the
+    /// same word over and over is kept as that word and gives its slot back, as long as there is
+    /// room in the table of words.
+    pub(crate) fn keep_copy(
+        &mut self,
+        id: ObjectId,
+        index: PageIndex,
+        slot: u32,
+        same: Option<u64>,
+    ) -> Kept {
         let object = self.objects.get_mut(id).expect("what is in flight keeps its object");
-        let copy = if zero {
-            self.store.put_back(object.page_size, slot);
-            self.stats.evictions_zero += 1;
-            StoreCopy::guarded_zeros()
-        } else {
-            object.stored = PageCount::new(object.stored.get() + 1);
-            self.stats.evictions_copied += 1;
-            StoreCopy::guarded_in(slot)
+        let pattern = same.filter(|word| *word != 0).and_then(|word| self.patterns.take(word));
+        let kept = match (same, pattern) {
+            (Some(0), _) => Kept::Zeros,
+            (_, Some(number)) => Kept::Same(number),
+            (_, None) => Kept::Slot(slot),
         };
+        let copy = match kept {
+            Kept::Zeros => StoreCopy::guarded_zeros(),
+            Kept::Same(number) => StoreCopy::guarded_same(number),
+            Kept::Slot(number) => StoreCopy::guarded_in(number),
+        };
+        match kept {
+            Kept::Zeros | Kept::Same(_) => self.store.put_back(object.page_size, slot),
+            Kept::Slot(_) => object.stored = PageCount::new(object.stored.get() + 1),
+        }
         object.pages.get_mut(index).copy = copy;
+        kept
     }
 
     /// Lets the writes through that called pages back.
@@ -288,8 +252,13 @@ impl Manager {
 
     /// A mapping could not be protected, or a page not read: nothing leaves.
     pub(crate) fn on_copy_failed(&mut self, at: MoveId) {
-        let (id, range, slots, guards) = self.end_copying(at);
-        self.guards_end(&guards);
+        if let Stage::Cleaning(_) = self.moves[at.0 as usize].stage {
+            self.on_clean_failed(at);
+            return;
+        }
+        let (id, range) = (self.moves[at.0 as usize].object, self.moves[at.0 as usize].range);
+        let slots = self.end_copying(at);
+        self.note_refusal();
         for (index, number) in range.iter().zip(slots) {
             self.stats.evictions_failed += 1;
             self.stay(id, index, Some(number));
@@ -306,6 +275,10 @@ impl Manager {
         let Stage::Punching { runs, clean } = &ended.stage else {
             panic!("punched without a punch")
         };
+        match done {
+            true => self.note_success(),
+            false => self.note_refusal(),
+        }
         for index in runs.iter().flat_map(|run| run.iter()) {
             match done {
                 true => {
@@ -330,6 +303,7 @@ impl Manager {
         object.resident = object.resident.saturating_sub(PageCount::new(1));
         object.stats.evictions += 1;
         let bytes = object.page_size.bytes();
+        self.note_used(frame, bytes);
         self.frames.put_back(frame);
         self.evicting -= bytes;
         self.pool.put_back(bytes);
@@ -340,6 +314,7 @@ impl Manager {
             Reason::Background => {
                 self.stats.evictions_background += 1;
                 self.stats.evicted_background_bytes += bytes;
+                self.note_background(bytes);
             }
         }
     }
@@ -354,50 +329,5 @@ impl Manager {
         if let (Some(_), Some(frame)) = (copy.slot(), page.frame()) {
             self.retained.push_hottest(frame);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bo_units::{ByteCount, Tick};
-
-    use super::*;
-    use crate::policy::EvictionPolicy;
-    use crate::{AllocRequest, CoreConfig, InstallEnd, Outcome, Placement};
-
-    /// Names every frame that it ever saw, twice.
-    #[derive(Debug, Default)]
-    struct Stutter(Vec<FrameId>);
-
-    impl EvictionPolicy for Stutter {
-        fn name(&self) -> &'static str {
-            "stutter"
-        }
-        fn on_filled(&mut self, frame: FrameId, _page: PageKey) {
-            self.0.extend([frame, frame]);
-        }
-        fn on_touched(&mut self, _frame: FrameId) {}
-        fn on_gone(&mut self, _frame: FrameId) {}
-        fn propose(&self, _: u64, _: &dyn Fn(FrameId) -> Option<u64>, victims: &mut Vec<FrameId>) {
-            victims.extend(&self.0);
-        }
-    }
-
-    #[test]
-    fn a_policy_that_repeats_itself_cannot_evict_a_page_twice() {
-        let small = ByteCount::new(16 * 4096);
-        let mut manager = Manager::new(CoreConfig::new(small, small));
-        manager.policy = Box::new(Stutter::default());
-        let client = manager.connect("a client").expect("there is room");
-        let (placement, label) = (Placement::Vram, String::new());
-        let request = AllocRequest { bytes: small, page_size: None, placement, label };
-        let object = manager.allocate(client, &request).expect("there is room").object;
-        let range = pages(PageIndex::new(0), 4);
-        let (now, start) = (Tick::from_nanos(0), manager.start_prefetch());
-        manager.prefetch(now, client, object, range, start).expect("it holds the object");
-        let fill = manager.poll_effect().and_then(|effect| effect.id).expect("a fill");
-        manager.handle_outcome(now, fill, Outcome::Filled { installed: InstallEnd::Complete });
-        assert!(manager.reclaim(4096, Reason::Demand) > 0);
-        manager.assert_valid();
     }
 }

@@ -10,7 +10,7 @@ use crate::manager::answer::{protection, single};
 use crate::manager::{
     Coming, FaultKind, Manager, Move, Pending, Primary, Reason, Stage, Waiter, Wanted,
 };
-use crate::page::{MoveId, Residency, grown};
+use crate::page::{Kept, MoveId, Residency, grown};
 use crate::prefetch::Cause;
 use crate::{Access, Placement};
 
@@ -62,9 +62,10 @@ impl Manager {
             let page = object.pages.get_mut(index);
             assert!(page.copy.is_valid(), "an absent page has its bytes somewhere");
             page.residency = Residency::Filling(at, frame);
-            sources.push(match page.copy.slot() {
-                Some(number) => Source::Stored(self.store.slot(object.page_size, number)),
-                None => Source::Zero,
+            sources.push(match page.copy.kept() {
+                Some(Kept::Slot(at)) => Source::Stored(self.store.slot(object.page_size, at)),
+                Some(Kept::Same(number)) => Source::Same(self.patterns.word(number)),
+                Some(Kept::Zeros) | None => Source::Zero,
             });
         }
         object.mark_coming(range);
@@ -166,9 +167,10 @@ impl Manager {
 
     fn arrive(&mut self, id: ObjectId, index: PageIndex, wanted: &Wanted) {
         let dirty = self.becomes_dirty(id, index, wanted);
-        match self.object(id).pages.get(index).copy.slot() {
-            Some(_) => self.stats.fills_stored_pages += 1,
-            None => self.stats.fills_zero_pages += 1,
+        match self.object(id).pages.get(index).copy.kept() {
+            Some(Kept::Slot(_)) => self.stats.fills_stored_pages += 1,
+            Some(Kept::Same(_)) => self.stats.fills_same_pages += 1,
+            Some(Kept::Zeros) | None => self.stats.fills_zero_pages += 1,
         }
         self.settle_in(id, index, dirty);
     }
@@ -244,14 +246,14 @@ impl Manager {
         for index in range.iter() {
             let object = self.object_mut(id);
             let page = object.pages.get(index);
-            match page.copy.slot() {
-                Some(_) => {
+            match page.copy.kept() {
+                Some(Kept::Slot(_) | Kept::Same(_)) => {
                     object.set_residency(index, Residency::Absent);
                     let frame = page.frame().expect("a filling page has a frame");
                     self.frames.put_back(frame);
                     holes += 1;
                 }
-                None => self.settle_in(id, index, true),
+                Some(Kept::Zeros) | None => self.settle_in(id, index, true),
             }
         }
         self.release_room(id, PageCount::new(holes));

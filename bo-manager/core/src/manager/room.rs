@@ -37,11 +37,6 @@ impl Manager {
         }
     }
 
-    /// Starts evictions that will free about `want` bytes; says how many were started.
-    pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
-        self.reclaim_older(want, reason, None)
-    }
-
     pub(crate) fn bytes_of(&self, at: MoveId) -> u64 {
         let entry = &self.moves[at.0 as usize];
         entry.range.count().bytes(self.object(entry.object).page_size).get()

@@ -7,7 +7,7 @@ use crate::Placement;
 use crate::effect::{Action, Slot};
 use crate::limits::{GONE_STEP_HOLDS, GONE_STEP_MAPPINGS};
 use crate::manager::{Manager, Pending};
-use crate::page::{Residency, run};
+use crate::page::{Kept, Residency, run};
 use crate::prefetch::Place;
 use crate::refusal::Refusal;
 
@@ -168,9 +168,13 @@ impl Manager {
         }
         let mut slots = 0;
         for page in &leaf {
-            if let Some(number) = page.copy.slot() {
-                self.store.put_back(page_size, number);
-                slots += 1;
+            match page.copy.kept() {
+                Some(Kept::Slot(number)) => {
+                    self.store.put_back(page_size, number);
+                    slots += 1;
+                }
+                Some(Kept::Same(number)) => self.patterns.put_back(number),
+                Some(Kept::Zeros) | None => {}
             }
             match page.residency {
                 Residency::Absent => {}

@@ -1,10 +1,12 @@
 //! The walk over every table that the simulator makes after each step.
 
+use std::collections::BTreeMap;
+
 use bo_units::{ObjectId, PageIndex};
 
 use crate::Placement;
-use crate::manager::{Manager, Stage};
-use crate::page::Residency;
+use crate::manager::{Manager, Pending, Stage};
+use crate::page::{Kept, Page, Residency, StoreCopy};
 use crate::prefetch::{ByCause, Place};
 use crate::stats::Stats;
 
@@ -68,8 +70,8 @@ impl Manager {
             held += u64::from(stored) * bytes;
         }
         for entry in self.moves.iter().map(|(_, entry)| entry) {
-            if let Stage::CopyingOut { slots, .. } = &entry.stage {
-                held += slots.len() as u64 * self.object(entry.object).page_size.bytes();
+            if let Stage::CopyingOut(transfer) | Stage::Cleaning(transfer) = &entry.stage {
+                held += transfer.slots.len() as u64 * self.object(entry.object).page_size.bytes();
             }
         }
         let queued: u64 = self.queue.iter().map(|at| self.bytes_of(*at)).sum();
@@ -83,6 +85,8 @@ impl Manager {
         self.assert_rules();
         self.assert_marks();
         self.assert_samples();
+        self.assert_patterns();
+        self.assert_cleaning();
     }
 
     /// The marks say what the page tables say.
@@ -131,6 +135,61 @@ impl Manager {
     pub fn watched_pages(&self) -> Vec<(ObjectId, PageIndex)> {
         let id = |slot| self.objects.id_at(slot).expect("a watched page has an object");
         self.samples.iter().map(|(key, _)| (id(key.object), key.page)).collect()
+    }
+
+    fn every_page(&self) -> impl Iterator<Item = (ObjectId, PageIndex, Page)> {
+        self.objects.iter().flat_map(|(id, object)| {
+            object.pages.touched(object.all()).map(move |(index, page)| (id, index, page))
+        })
+    }
+
+    /// Each word is kept as long as a page is full of it.
+    fn assert_patterns(&self) {
+        let mut counts = BTreeMap::new();
+        for (_, _, page) in self.every_page() {
+            if let Some(Kept::Same(number)) = page.copy.kept() {
+                *counts.entry(number).or_insert(0) += 1;
+                assert!(page.copy.is_guarded() && self.patterns.word(number) != 0, "a pattern");
+            }
+        }
+        assert_eq!(counts, self.patterns.counts(), "pages that are full of a word");
+    }
+
+    /// A page is busy with what is in flight for it and with nothing else, and what the cleaner
+    /// has copied is clean.
+    fn assert_cleaning(&self) {
+        let mut busy: BTreeMap<(ObjectId, PageIndex), u16> = BTreeMap::new();
+        let mut cleaning = std::collections::BTreeSet::new();
+        for (_, pending) in &self.pending {
+            if let Pending::Answer { object, pages, .. } = pending {
+                for page in pages.iter() {
+                    *busy.entry((*object, page)).or_default() += 1;
+                }
+            }
+        }
+        for (_, entry) in self.moves.iter().filter(|(_, at)| matches!(at.stage, Stage::Cleaning(_)))
+        {
+            for index in entry.range.iter() {
+                *busy.entry((entry.object, index)).or_default() += 1;
+                assert!(cleaning.insert((entry.object, index)), "a page is cleaned once at a time");
+            }
+        }
+        for (id, index, page) in self.every_page() {
+            let wanted = busy.remove(&(id, index)).unwrap_or(0);
+            let found = match page.residency {
+                Residency::Resident { busy, .. } => busy,
+                Residency::Absent
+                | Residency::Waiting(_)
+                | Residency::Filling(..)
+                | Residency::Evicting(..) => 0,
+            };
+            assert_eq!(found, wanted, "how busy a page is");
+            let marked = page.copy == StoreCopy::CLEANING;
+            assert!(!marked || cleaning.contains(&(id, index)), "what is marked is being cleaned");
+            let cleaned = page.frame().is_some_and(|frame| self.is_cleaned(frame));
+            assert!(!cleaned || page.is_clean(), "what was cleaned and not written to is clean");
+        }
+        assert!(busy.is_empty(), "what is in flight is for a page that is present");
     }
 
     /// Rule 2, and who is held by whom.

@@ -42,6 +42,7 @@ impl Sim {
         self.closing = true;
         self.prefetches.clear();
         self.shell.tricks = Tricks::default();
+        self.shell.strike_until = 0;
         for _ in 0..REST_STEPS_MAX {
             if self.is_at_rest() {
                 self.assert_nobody_waits();
@@ -53,6 +54,7 @@ impl Sim {
                 2 => self.step_reader(),
                 3 => self.step_hearing(),
                 4 => self.step_obituary(),
+                5 => self.step_reclaim(),
                 _ => self.step_job(),
             }
             self.assert_books_are_real();
@@ -66,7 +68,10 @@ impl Sim {
             ThreadState::Trying(_) | ThreadState::Faulting(..) => false,
             ThreadState::Blocked { read, .. } => read,
         };
+        // Who waits for room while eviction pauses is served when the pause is over.
+        let pausing = self.manager.gauges().starved > 0 && self.manager.next_wakeup().is_some();
         self.shell.jobs.is_empty()
+            && !pausing
             && self.inbox.is_empty()
             && self.obituaries.is_empty()
             && self.burials.is_empty()

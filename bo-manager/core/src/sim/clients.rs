@@ -87,8 +87,13 @@ impl Sim {
         let doing = match stores {
             true => {
                 self.stored_ever += 1;
-                // Zero is a value, too.
-                Doing::Store(if self.rng.chance(100) { 0 } else { self.stored_ever })
+                // Zero is a value, too, and on some pages the same value is stored nearly always.
+                let dull = if page.is_multiple_of(4) { 850 } else { 20 };
+                Doing::Store(match self.rng.below(1000) {
+                    0..100 => 0,
+                    _ if self.rng.chance(dull) => u32::MAX - self.rng.pick(&[0, 0, 0, 0, 1]),
+                    _ => self.stored_ever,
+                })
             }
             false => Doing::Load,
         };
@@ -227,6 +232,9 @@ impl Sim {
         }
         if self.rng.chance(tricks.client_punch) {
             self.punch_own_page(process);
+        }
+        if self.rng.chance(tricks.strike) {
+            self.shell.strike_until = self.now + 400;
         }
     }
 

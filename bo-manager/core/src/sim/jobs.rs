@@ -7,6 +7,7 @@ use bo_units::{MappingId, ObjectId, PageRange};
 
 use crate::{Action, Effect, EffectId, Install, InstallEnd, Protection, Slot, Source};
 
+use super::kernel::Words;
 use super::{Plant, Shell};
 
 /// One step. Anything may happen between two of them.
@@ -27,7 +28,7 @@ pub(crate) enum Op {
     Write {
         object: ObjectId,
         page: usize,
-        from: Option<u64>,
+        from: Contents,
     },
     /// The host has no frame for the next page.
     NoFrame {
@@ -76,10 +77,19 @@ pub(crate) enum Op {
     Report,
 }
 
+/// What a fill writes into one of the kernel's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Zeros,
+    Word(u32),
+    /// At this offset of the store.
+    Stored(u64),
+}
+
 /// What an effect is, and what came of it so far.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// `written`: pages of the file, and whether they came from the store.
+    /// `written`: pages of the file, and whether they are more than zeros.
     Fill {
         written: Vec<(usize, bool)>,
         failed: bool,
@@ -87,7 +97,8 @@ pub(crate) enum Kind {
     Install,
     Unprotect,
     CopyOut {
-        zero: Vec<bool>,
+        /// For each page the word that all of it holds so far. `None`: nothing was copied yet.
+        same: Vec<Option<Same>>,
         failed: bool,
     },
     Punch {
@@ -143,6 +154,38 @@ impl Job {
             ticket: None,
         }
     }
+}
+
+/// What is known of a page that is being copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Same {
+    /// All that was copied so far is this word.
+    Word(u32),
+    Differs,
+}
+
+impl Same {
+    /// One more of the kernel's pages was copied.
+    pub(crate) fn and(so_far: Option<Self>, [low, high]: Words, plant: Option<Plant>) -> Self {
+        let differs = low != high && plant != Some(Plant::HalfAPattern);
+        match so_far {
+            None if !differs => Self::Word(low),
+            Some(Self::Word(word)) if !differs && word == low => Self::Word(word),
+            None | Some(_) => Self::Differs,
+        }
+    }
+
+    /// As the real shell tells it: eight bytes at a time.
+    pub(crate) fn word(self) -> Option<u64> {
+        match self {
+            Self::Word(word) => Some(u64::from(word) << 32 | u64::from(word)),
+            Self::Differs => None,
+        }
+    }
+}
+
+fn low_half(word: u64) -> u32 {
+    u32::try_from(word & u64::from(u32::MAX)).expect("it was masked")
 }
 
 /// Pages of the kernel's size in this run of an object's pages.
@@ -212,8 +255,10 @@ impl Shell {
         for (index, source) in range.iter().zip(sources) {
             for part in 0..ratio {
                 let from = match source {
-                    Source::Zero => None,
-                    Source::Stored(slot) => Some(slot.offset + part as u64 * 4096),
+                    Source::Zero => Contents::Zeros,
+                    Source::Same(_) if self.plant == Some(Plant::ForgetPatterns) => Contents::Zeros,
+                    Source::Same(word) => Contents::Word(low_half(*word)),
+                    Source::Stored(slot) => Contents::Stored(slot.offset + part as u64 * 4096),
                 };
                 let page = index.as_usize() * ratio + part;
                 job.ops.push_back(Op::Write { object, page, from });
@@ -301,7 +346,7 @@ impl Shell {
     ) {
         let ratio = self.ratio(object);
         let pages = pages_of(range, ratio);
-        job.kind = Kind::CopyOut { zero: vec![true; slots.len()], failed: false };
+        job.kind = Kind::CopyOut { same: vec![None; slots.len()], failed: false };
         let discards = std::mem::take(&mut job.ops);
         let mut protects = VecDeque::new();
         let skipped = usize::from(self.plant == Some(Plant::SkipOneGuard));
@@ -327,14 +372,14 @@ impl Shell {
         };
         let first = order[0].len();
         job.ops = order.into_iter().flatten().collect();
-        if self.rng.chance(self.tricks.copy_fails) {
+        if self.on_strike() || self.rng.chance(self.tricks.copy_fails) {
             let at = first + self.rng.below(job.ops.len() - first + 1);
             job.ops.insert(at, Op::NoCopy);
         }
     }
 
     fn plan_punch(&mut self, job: &mut Job, object: ObjectId, runs: &[PageRange]) {
-        let done = !self.rng.chance(self.tricks.punch_refused);
+        let done = !self.on_strike() && !self.rng.chance(self.tricks.punch_refused);
         job.kind = Kind::Punch { done };
         let ratio = self.ratio(object);
         if done {

@@ -6,7 +6,7 @@ use bo_units::{MappingId, ObjectId, PageRange};
 
 use crate::{Action, Copied, EffectId, InstallEnd, Outcome};
 
-use super::jobs::{Job, Kind, Op, Use};
+use super::jobs::{Contents, Job, Kind, Op, Same, Use};
 use super::kernel::{Continued, Kernel};
 use super::rng::Rng;
 use super::{Plant, Tricks};
@@ -24,6 +24,10 @@ pub(crate) struct Shell {
     pub(crate) ratios: BTreeMap<ObjectId, usize>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) sigbus: u64,
+    /// The step at which the host ends to refuse everything.
+    pub(crate) strike_until: u64,
+    /// The step that is done.
+    pub(crate) now: u64,
 }
 
 /// What a finished step means for others.
@@ -45,6 +49,10 @@ pub(crate) enum Said {
 impl Shell {
     pub(crate) fn ratio(&self, object: ObjectId) -> usize {
         self.ratios[&object]
+    }
+
+    pub(crate) fn on_strike(&self) -> bool {
+        self.now < self.strike_until
     }
 
     pub(crate) fn ratio_of_vma(&self, vma: u32) -> Option<usize> {
@@ -121,15 +129,19 @@ impl Shell {
             Op::Copy { object, page, to, of } => {
                 let words = kernel.read(object, page).unwrap_or_default();
                 kernel.store_write(to, words);
-                let Kind::CopyOut { zero, .. } = &mut job.kind else { unreachable!("a copy") };
-                zero[of] &= words == [0, 0];
+                let Kind::CopyOut { same, .. } = &mut job.kind else { unreachable!("a copy") };
+                same[of] = Some(Same::and(same[of], words, self.plant));
             }
             Op::Write { object, page, from } => {
                 assert_eq!(kernel.read(object, page), None, "a fill meets a page");
-                let words = from.map(|offset| kernel.store_read(offset));
-                kernel.write(object, page, Some(words.unwrap_or_default()));
+                let words = match from {
+                    Contents::Zeros => [0, 0],
+                    Contents::Word(word) => [word, word],
+                    Contents::Stored(offset) => kernel.store_read(offset),
+                };
+                kernel.write(object, page, Some(words));
                 let Kind::Fill { written, .. } = &mut job.kind else { unreachable!("a fill") };
-                written.push((page, from.is_some()));
+                written.push((page, from != Contents::Zeros));
             }
             Op::NoFrame { object } => self.undo_fill(number, object),
             Op::NoCopy => fail(job),
@@ -180,8 +192,9 @@ impl Shell {
             Kind::Install => Outcome::Installed(job.end),
             Kind::Unprotect => Outcome::Unprotected,
             Kind::CopyOut { failed: true, .. } => Outcome::CopiedOut(Copied::Failed),
-            Kind::CopyOut { zero, .. } => {
-                Outcome::CopiedOut(Copied::Done { zero: zero.into_iter().collect() })
+            Kind::CopyOut { same, .. } => {
+                let same = same.into_iter().map(|each| each.and_then(Same::word)).collect();
+                Outcome::CopiedOut(Copied::Done { same })
             }
             Kind::Punch { done } => Outcome::Punched { done },
             Kind::Discard => Outcome::Discarded,

@@ -45,14 +45,19 @@ fn a_seed_replays_the_same_world() {
 
 #[test]
 fn worlds_are_not_idle() {
-    let total = |of: fn(&Report) -> u64| -> u64 {
-        (0..20).filter_map(|seed| Sim::check(seed, STEPS, None).ok()).map(|each| of(&each)).sum()
-    };
+    let reports: Vec<Report> =
+        (0..40).filter_map(|seed| Sim::check(seed, STEPS, None).ok()).collect();
+    let total = |of: fn(&Report) -> u64| -> u64 { reports.iter().map(of).sum() };
     assert!(total(|report| report.loads) > 1000);
     assert!(total(|report| report.stores) > 1000);
     assert!(total(|report| report.fills) > 500);
     assert!(total(|report| report.evictions) > 300);
     assert!(total(|report| report.rescues) > 0);
+    assert!(total(|report| report.cleaned) > 200);
+    assert!(total(|report| report.cleaned_used) > 20);
+    assert!(total(|report| report.called_off) > 0);
+    assert!(total(|report| report.same) > 20);
+    assert!(total(|report| report.pauses) > 0);
     assert!(total(|report| report.sigbus) > 0);
     assert!(total(|report| report.guesses) > 20);
     assert!(total(|report| report.judged[0]) > 10);
@@ -144,4 +149,24 @@ fn an_entry_for_a_page_that_is_watched_cannot_go_unnoticed() {
 #[test]
 fn a_prefetch_that_evicts_its_own_pages_cannot_go_unnoticed() {
     assert_found(Plant::RenewPrefetch, "evicts what is younger");
+}
+
+#[test]
+fn a_forgotten_pattern_cannot_go_unnoticed() {
+    assert_found(Plant::ForgetPatterns, "rule 1");
+}
+
+#[test]
+fn half_a_pattern_cannot_go_unnoticed() {
+    assert_found(Plant::HalfAPattern, "rule 1");
+}
+
+#[test]
+fn a_cleaner_that_forgets_a_mapping_cannot_go_unnoticed() {
+    assert_found(Plant::CoreCleansUnguarded, "rule 1");
+}
+
+#[test]
+fn a_cleaner_that_ignores_a_write_cannot_go_unnoticed() {
+    assert_found(Plant::CoreIgnoresWrites, "rule 1");
 }

@@ -16,8 +16,11 @@ pub(crate) const SMALL: u64 = 4096;
 pub(crate) struct Desk {
     pub(crate) manager: Manager,
     pub(crate) todo: VecDeque<Effect>,
-    /// What is copied out turns out to be zeros.
-    pub(crate) zeros: bool,
+    /// What is copied out turns out to be this word over and over.
+    pub(crate) same: Option<u64>,
+    /// The host protects nothing, and punches nothing.
+    pub(crate) refuses: bool,
+    pub(crate) now: Tick,
 }
 
 pub(crate) fn pages(count: u64) -> ByteCount {
@@ -39,11 +42,14 @@ impl Desk {
         config.fault_around = ByteCount::new(0);
         config.reclaim_start_free = ByteCount::new(0);
         config.reclaim_stop_free = ByteCount::new(0);
+        config.reserve = ByteCount::new(0);
+        config.clean_start = None;
         Self::with(config)
     }
 
     pub(crate) fn with(config: CoreConfig) -> Self {
-        Self { manager: Manager::new(config), todo: VecDeque::new(), zeros: false }
+        let (manager, todo) = (Manager::new(config), VecDeque::new());
+        Self { manager, todo, same: None, refuses: false, now: NOW }
     }
 
     pub(crate) fn client(&mut self) -> ClientId {
@@ -90,7 +96,7 @@ impl Desk {
         kind: FaultKind,
     ) -> Heard {
         let fault = Fault { mapping, page: PageIndex::new(page), write, kind };
-        let heard = self.manager.handle_fault(NOW, fault);
+        let heard = self.manager.handle_fault(self.now, fault);
         self.take();
         heard
     }
@@ -123,7 +129,7 @@ impl Desk {
 
     pub(crate) fn report(&mut self, effect: &Effect, outcome: Outcome) {
         let id = effect.id.expect("somebody waits for it");
-        self.manager.handle_outcome(NOW, id, outcome);
+        self.manager.handle_outcome(self.now, id, outcome);
         self.take();
     }
 
@@ -160,11 +166,12 @@ impl Desk {
                 Outcome::Installed(InstallEnd::Complete)
             }
             Action::Unprotect { .. } => Outcome::Unprotected,
+            Action::CopyOut { .. } if self.refuses => Outcome::CopiedOut(Copied::Failed),
             Action::CopyOut { slots, .. } => {
-                let zero = slots.iter().map(|_| self.zeros).collect();
-                Outcome::CopiedOut(Copied::Done { zero })
+                let same = slots.iter().map(|_| self.same).collect();
+                Outcome::CopiedOut(Copied::Done { same })
             }
-            Action::Punch { .. } => Outcome::Punched { done: true },
+            Action::Punch { .. } => Outcome::Punched { done: !self.refuses },
             Action::Discard { .. } => Outcome::Discarded,
             Action::Destroy { .. } => Outcome::Destroyed,
             Action::Yield => Outcome::Yielded,

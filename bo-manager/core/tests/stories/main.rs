@@ -1,11 +1,13 @@
 //! Short stories about the manager, told through its public door.
 
 mod accounts;
+mod cleaning;
 mod desk;
 mod endings;
 mod faults;
 mod hints;
 mod moves;
+mod pace;
 mod rights;
 mod sizes;
 mod steps;

@@ -47,17 +47,20 @@ fn a_write_after_the_copy_cannot_call_the_eviction_off() {
     assert_eq!(desk.manager.stats().evictions_rescued, 0);
 }
 
+/// The coldest pages are two dirty ones, then those that came back from the store, from 0 on.
+fn with_clean_pages() -> (Desk, bo_units::MappingId) {
+    let (mut desk, mapping) = full(40, 40);
+    for page in (16..32).chain(0..14) {
+        desk.load(mapping, page);
+        desk.settle();
+    }
+    assert_eq!(desk.manager.stats().evictions_clean, 0);
+    (desk, mapping)
+}
+
 #[test]
 fn a_clean_page_leaves_by_a_punch_alone() {
-    let (mut desk, mapping) = full(40, 40);
-    for page in 16..32 {
-        desk.load(mapping, page);
-        desk.settle();
-    }
-    for page in 0..16 {
-        desk.load(mapping, page);
-        desk.settle();
-    }
+    let (mut desk, mapping) = with_clean_pages();
     desk.load(mapping, 32);
     assert_eq!(names(&desk.settle()), ["punch", "fill"]);
     assert_eq!(desk.manager.stats().evictions_clean, 1);
@@ -65,19 +68,15 @@ fn a_clean_page_leaves_by_a_punch_alone() {
 
 #[test]
 fn a_clean_page_that_was_written_to_cannot_leave_without_a_copy() {
-    let (mut desk, mapping) = full(40, 40);
-    for page in (16..32).chain(0..16) {
-        desk.load(mapping, page);
-        desk.settle();
+    let (mut desk, mapping) = with_clean_pages();
+    for page in 0..14 {
+        desk.store_protected(mapping, page);
+        assert_eq!(names(&desk.settle()), ["unprotect"]);
     }
-    desk.store_protected(mapping, 0);
-    assert_eq!(names(&desk.settle()), ["unprotect"]);
-    for page in 1..16 {
+    for page in 32..40 {
         desk.load(mapping, page);
-        desk.settle();
+        assert_eq!(names(&desk.settle()), ["copy", "punch", "fill"]);
     }
-    desk.load(mapping, 32);
-    assert_eq!(names(&desk.settle()), ["copy", "punch", "fill"]);
 }
 
 #[test]
@@ -98,7 +97,7 @@ fn a_page_that_is_being_answered_cannot_be_evicted() {
 #[test]
 fn a_page_of_zeros_takes_no_slot() {
     let (mut desk, mapping) = full(20, 16);
-    desk.zeros = true;
+    desk.same = Some(0);
     desk.load(mapping, 16);
     desk.settle();
     assert_eq!(desk.manager.stats().evictions_zero, 1);

@@ -101,6 +101,7 @@ fn each_limit_holds_and_gives_way_when_something_goes() {
         mappings: 2,
         mappings_per_client: 2,
         mappings_per_object: 1,
+        patterns: 1,
     };
     let mut desk = Desk::with(config);
     let client = desk.client();

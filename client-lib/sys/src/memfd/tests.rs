@@ -141,3 +141,24 @@ fn identify_tells_other_descriptors_apart() {
     let path = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
     assert_eq!(identify(path.as_fd()).unwrap().1, DescriptorAccess::Other);
 }
+
+#[test]
+fn a_range_can_be_filled_with_a_word_and_nothing_else_is_written() {
+    let file = ObjectFile::create("words", 200 * KERNEL_PAGE_BYTES).unwrap();
+    let word = 0x0123_4567_89ab_cdef_u64;
+    file.fill_with(KERNEL_PAGE_BYTES, 150 * KERNEL_PAGE_BYTES, word).unwrap();
+    assert_eq!(file.data_runs().unwrap(), [(KERNEL_PAGE_BYTES, 150 * KERNEL_PAGE_BYTES)]);
+    let mut bytes = vec![0; 150 * 4096];
+    assert_eq!(rustix::io::pread(&file, &mut bytes, KERNEL_PAGE_BYTES).unwrap(), bytes.len());
+    assert!(bytes.chunks_exact(8).all(|each| each == word.to_ne_bytes()));
+}
+
+#[test]
+fn nothing_but_whole_pages_inside_the_file_can_be_filled_with_a_word() {
+    let file = ObjectFile::create("words", 2 * KERNEL_PAGE_BYTES).unwrap();
+    for (offset, len) in [(0, 0), (0, 8), (8, 4096), (4096, 8192), (8192, 4096)] {
+        let error = file.fill_with(offset, len, 7).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{len} bytes at {offset}");
+    }
+    assert_eq!(file.populated_bytes().unwrap(), 0);
+}

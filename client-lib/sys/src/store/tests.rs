@@ -67,28 +67,53 @@ fn holes_come_out_as_zeros_and_stay_holes() {
     let source = ObjectFile::create("hole", 2 * PAGE).unwrap();
     let store = StoreFile::create("store", 2 * PAGE).unwrap();
     store.copy_out(&object(2), 0, &[slot(0, 2)]).unwrap();
-    assert!(!store.is_zero(slot(0, 2)));
+    assert_eq!(store.uniform_word(slot(0, 2)), None);
     store.copy_out(&source, 0, &[slot(0, 2)]).unwrap();
-    assert!(store.is_zero(slot(0, 2)));
+    assert_eq!(store.uniform_word(slot(0, 2)), Some(0));
     assert_eq!(source.populated_bytes().unwrap(), 0);
 }
 
-#[test]
-fn one_byte_anywhere_is_not_zero() {
+/// A store of one page that is full of `word`.
+fn full_of(word: u64) -> StoreFile {
     let store = StoreFile::create("store", PAGE).unwrap();
+    let source = ObjectFile::create("source", PAGE).unwrap();
+    source.fill_with(0, PAGE, word).unwrap();
+    store.copy_out(&source, 0, &[slot(0, 1)]).unwrap();
+    store
+}
+
+#[test]
+fn a_word_over_and_over_is_told() {
+    for word in [0, u64::MAX, 0x0123_4567_89ab_cdef, 0x0707_0707_0707_0707] {
+        let store = full_of(word);
+        assert_eq!(store.uniform_word(slot(0, 1)), Some(word));
+        assert_eq!(store.uniform_word(Slot { offset: 8, len: 8 }), Some(word));
+        assert_eq!(store.uniform_word(Slot { offset: 4080, len: 16 }), Some(word));
+    }
+}
+
+#[test]
+fn one_byte_anywhere_is_another_word() {
     let byte = ObjectFile::create("byte", PAGE).unwrap();
     rustix::io::pwrite(&byte, &[1], 0).unwrap();
-    let whole = Slot { offset: 3, len: 91 };
-    for offset in [3, 4, 8, 50, 93] {
-        store.discard(slot(0, 1)).unwrap();
-        assert!(store.is_zero(whole));
-        store.copy_out(&byte, 0, &[Slot { offset, len: 1 }]).unwrap();
-        assert!(!store.is_zero(whole), "a byte at {offset} went unseen");
+    for word in [0, 0x0707_0707_0707_0707] {
+        let store = full_of(word);
+        for offset in (0..200).chain(2000..2050).chain(4000..4096) {
+            store.copy_out(&byte, 0, &[Slot { offset, len: 1 }]).unwrap();
+            assert_eq!(store.uniform_word(slot(0, 1)), None, "a byte at {offset} went unseen");
+            let source = ObjectFile::create("source", PAGE).unwrap();
+            source.fill_with(0, PAGE, word).unwrap();
+            store.copy_out(&source, 0, &[slot(0, 1)]).unwrap();
+        }
     }
-    store.copy_out(&byte, 0, &[Slot { offset: 94, len: 1 }]).unwrap();
-    assert!(store.is_zero(Slot { offset: 4, len: 89 }));
-    assert!(store.is_zero(Slot { offset: 5, len: 2 }));
-    assert!(!store.is_zero(Slot { offset: 93, len: 2 }));
+}
+
+#[test]
+fn a_part_that_is_no_row_of_words_is_full_of_none() {
+    let store = full_of(0);
+    for (offset, len) in [(1, 8), (4, 16), (0, 7), (0, 12), (8, 0), (4088, 16)] {
+        assert_eq!(store.uniform_word(Slot { offset, len }), None, "{len} bytes at {offset}");
+    }
 }
 
 #[test]
@@ -97,8 +122,8 @@ fn discarding_gives_memory_back() {
     store.copy_out(&object(4), 0, &[slot(0, 4)]).unwrap();
     store.discard(slot(1, 2)).unwrap();
     assert_eq!(store.populated_bytes().unwrap(), 2 * PAGE);
-    assert!(store.is_zero(slot(1, 2)));
-    assert!(!store.is_zero(slot(0, 4)));
+    assert_eq!(store.uniform_word(slot(1, 2)), Some(0));
+    assert_eq!(store.uniform_word(slot(0, 4)), None);
 }
 
 #[test]
@@ -119,8 +144,8 @@ fn nothing_outside_the_store_or_the_file_can_be_named() {
     refused(PAGE, &[slot(0, 2)]);
     refused(2 * PAGE, &[slot(0, 1)]);
     refused(u64::MAX, &[slot(0, 1)]);
-    assert!(!store.is_zero(slot(2, 1)));
-    assert!(!store.is_zero(Slot { offset: u64::MAX, len: 2 }));
+    assert_eq!(store.uniform_word(slot(2, 1)), None);
+    assert_eq!(store.uniform_word(Slot { offset: u64::MAX - 7, len: 8 }), None);
     assert!(store.discard(slot(2, 1)).is_err());
     assert_eq!(store.populated_bytes().unwrap(), 0);
 }
