@@ -257,8 +257,8 @@ impl Manager {
         let spare = match (object.placement, cause) {
             (Placement::Ram, _) => u64::MAX,
             (Placement::Vram, _) if !self.queue.is_empty() => 0,
-            // Nothing speaks for them but that they are near: the reserve is for others.
-            (Placement::Vram, Cause::Around) => free.saturating_sub(self.config.reserve.get()),
+            // Nothing speaks for them but that they are near: only while reclaim rests.
+            (Placement::Vram, Cause::Around) => free.saturating_sub(self.stop_free()),
             // As much as starts no reclaim: no page has to go for them.
             (Placement::Vram, Cause::Density) => free.saturating_sub(self.start_free()),
             // A stream that waits for reclaim at each page would never be ahead of it.

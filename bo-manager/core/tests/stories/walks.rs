@@ -224,6 +224,7 @@ fn guesses_take_nothing_from_the_reserve() {
 fn guesses_that_are_wasted_grow_smaller_until_they_are_good_again() {
     let mut config = CoreConfig::new(pages(1024), pages(1 << 17));
     config.prefetch.mode = PrefetchMode::Stream;
+    (config.reclaim_start_free, config.reclaim_stop_free) = (pages(32), pages(64));
     let mut walker = Walker::new(config, 65536);
     walker.touch(65_000);
     assert_eq!(walker.fills, [range(64_992, 16)]);
