@@ -106,11 +106,12 @@ impl Sim {
     /// Clients go for a page of the run whose copy was begun last, and the copy takes its time.
     pub(crate) fn meddle(&mut self) {
         let Some(job) = self.shell.jobs.last_mut() else { return };
-        let copied = job.ops.iter().filter_map(|op| match op {
-            Op::Copy { object, page, .. } => Some((*object, *page)),
-            _ => None,
-        });
-        let copied: Vec<(ObjectId, usize)> = copied.collect();
+        let mut copied = Vec::new();
+        for op in &job.ops {
+            if let Op::Copy { object, page, .. } = op {
+                copied.push((*object, *page));
+            }
+        }
         if copied.is_empty() {
             return;
         }
