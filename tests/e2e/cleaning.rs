@@ -8,6 +8,10 @@ use crate::{PROGRAMS, SEED};
 const POOL_KIB: u64 = 1024;
 const POOL_PAGES: u64 = POOL_KIB / 4;
 
+/// What one round of reclaim evicts at the least: from 90 % down to 70 %. How much is in use
+/// afterwards nobody knows, since the client may still be filling when the round is over.
+const ROUND_PAGES: u64 = POOL_PAGES / 5;
+
 fn station(change: impl FnOnce(Config) -> Config) -> Station {
     Station::embedded_with(&PROGRAMS, Pool::kib(POOL_KIB), change)
 }
@@ -27,7 +31,7 @@ by_each_user! {
         let (_, other) = actor.allocate_and_map(POOL_PAGES / 4 * PAGE);
         actor.fill(other, SEED + 1);
         station.wait_until("reclaim has come to its lower mark", |books| {
-            books.gauge("vram_used_bytes") <= books.gauge("reclaim_stop_bytes")
+            ROUND_PAGES <= books.counter("evictions_background")
         });
         let books = station.books();
         let (clean, used) = (books.counter("evictions_clean"), books.counter("cleaned_used"));
@@ -44,11 +48,12 @@ by_each_user! {
         let (_, mapping) = actor.allocate_and_map(POOL_PAGES * 95 / 100 * PAGE);
         actor.fill(mapping, SEED);
         station.wait_until("reclaim has come to its lower mark", |books| {
-            books.gauge("vram_used_bytes") <= (POOL_KIB << 10) * 70 / 100
+            ROUND_PAGES <= books.counter("evictions_background")
         });
         let books = station.books();
         assert_eq!((books.counter("evictions_direct"), books.counter("cleaned")), (0, 0));
-        assert!(0 < books.counter("evictions_background"));
+        // It stopped there: the last pages may have come after it.
+        assert!(books.counter("evictions_background") <= 2 * ROUND_PAGES);
         actor.check(mapping, SEED);
     }
 

@@ -78,6 +78,8 @@ pub enum Plant {
     CoreCleansUnguarded,
     /// The cleaner's copy counts although the page was written to meanwhile.
     CoreIgnoresWrites,
+    /// A page that is being cleaned is mapped writable for those who read it.
+    CoreCleansUnwatched,
 }
 
 /// How often things go wrong, in a thousand chances.
@@ -156,6 +158,9 @@ pub struct Sim {
     tickets: BTreeMap<u32, Ticket>,
     tickets_ever: u32,
     stored_ever: u32,
+    /// Who has loaded from a page that is being copied, and will store into it: process, mapping,
+    /// page.
+    return_to: Option<(usize, u32, usize)>,
     now: u64,
     /// Where each thread is on its walk: the mapping, the page, and how far it steps.
     walks: [(u32, usize, isize); PROCESSES * THREADS],
@@ -231,6 +236,7 @@ impl Sim {
             tickets: BTreeMap::new(),
             tickets_ever: 0,
             stored_ever: 0,
+            return_to: None,
             now: 0,
             walks: [(0, 0, 1); PROCESSES * THREADS],
             prefetches: Vec::new(),
@@ -356,7 +362,10 @@ impl Sim {
         let overdue = self.manager.next_wakeup().is_some_and(|at| at <= now);
         if overdue || self.manager.wants_reclaim() || self.manager.wants_clean() {
             let _more = self.manager.handle_reclaim(now) || self.manager.handle_clean(now);
-            self.take_effects(None);
+            let started = self.take_effects(None);
+            if started > 0 && !self.closing && self.rng.chance(800) {
+                self.meddle();
+            }
         }
     }
 
@@ -419,6 +428,6 @@ fn schedule(rng: &mut Rng) -> Tricks {
         rude_unmap: often(&[0, 20, 60]),
         client_punch: often(&[0, 0, 200, 600]),
         stores,
-        strike: often(&[0, 0, 0, 20]),
+        strike: often(&[0, 0, 20, 60]),
     }
 }

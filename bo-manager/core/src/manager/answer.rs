@@ -120,6 +120,8 @@ impl Manager {
             FaultKind::WriteProtected => Action::Unprotect { mapping, range },
             FaultKind::Missing => {
                 let protection = protection(guarded, access);
+                #[cfg(any(test, feature = "sim"))]
+                let protection = self.sabotage_entry(object, page, protection);
                 Action::Install { object, mapping, range, protection }
             }
         };

@@ -57,6 +57,8 @@ pub(crate) struct Pace {
     /// How far the watermarks are raised, in bytes: what was evicted below the operator's start and
     /// was wanted back while there was room for it.
     raised: u64,
+    /// Background reclaim has begun, and has not come to its lower mark.
+    on: bool,
     /// The store had no slot when it held so much.
     slotless: Option<u64>,
     /// Nothing could leave, and no outcome was reported since.
@@ -69,22 +71,27 @@ impl Manager {
     pub fn wants_reclaim(&self) -> bool {
         let slotless = self.pace.slotless.is_some_and(|held| held <= self.store.held())
             && self.retained.coldest().is_none();
-        let coming = self.pool.free() + self.evicting;
         let vain = slotless || self.pace.fruitless || self.refusals.forbid(self.now);
-        coming < self.start_free() && !self.draining && !vain
+        self.is_short() && !vain
+    }
+
+    /// True if the pool is fuller than the upper mark, or on its way down to the lower one.
+    fn is_short(&self) -> bool {
+        let coming = self.pool.free() + self.evicting;
+        let goal = if self.pace.on { self.stop_free() } else { self.start_free() };
+        coming < goal && !self.draining
     }
 
     /// When [`Self::handle_reclaim`] is to be called although nothing has happened: evictions that
     /// are wanted failed again and again, and are to be tried once more.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Tick> {
-        let coming = self.pool.free() + self.evicting;
-        let wanted = coming < self.start_free() && !self.draining;
-        self.refusals.until.filter(|_| wanted || !self.queue.is_empty())
+        self.refusals.until.filter(|_| self.is_short() || !self.queue.is_empty())
     }
 
-    /// Frees some room ahead of need. Effects come out of [`Self::poll_effect`]; false means that
-    /// enough is free, or on its way, or that nothing can leave now.
+    /// Frees some room ahead of need, from the upper mark down to the lower one. Effects come out
+    /// of [`Self::poll_effect`]; false means that enough is free, or on its way, or that nothing
+    /// can leave now.
     pub fn handle_reclaim(&mut self, now: Tick) -> bool {
         self.now = now;
         if self.refusals.forbid(now) {
@@ -94,19 +101,24 @@ impl Manager {
             // Those who wait for room come first.
             self.settle();
         }
+        // Between the marks only a reclaim that has begun goes on: the cleaner's calls, too, come
+        // by here.
+        self.pace.on = self.is_short();
         let coming = self.pool.free() + self.evicting;
-        let goal = self.stop_free();
-        if coming >= goal || self.draining {
+        let want = self.stop_free().saturating_sub(coming).min(self.reclaim_step());
+        if !self.pace.on || want == 0 {
             return false;
         }
-        let started = self.reclaim((goal - coming).min(self.reclaim_step()), Reason::Background);
+        let started = self.reclaim(want, Reason::Background);
         self.pace.fruitless = started == 0;
         0 < started
     }
 
-    /// Something was reported: what could not leave before may be able to now.
+    /// Something was reported: what could not leave before may be able to now, and perhaps enough
+    /// has left.
     pub(crate) fn note_outcome(&mut self) {
         self.pace.fruitless = false;
+        self.pace.on &= self.is_short();
     }
 
     /// Free bytes at which background reclaim starts, as things stand.

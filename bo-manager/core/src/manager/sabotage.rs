@@ -2,7 +2,7 @@
 
 use bo_units::{ObjectId, PageIndex};
 
-use crate::effect::Action;
+use crate::effect::{Action, Protection};
 use crate::manager::Manager;
 use crate::page::StoreCopy;
 use crate::sim::Plant;
@@ -25,5 +25,17 @@ impl Manager {
         if ignores && page.copy == StoreCopy::DIRTY {
             page.copy = StoreCopy::CLEANING;
         }
+    }
+
+    /// A cleaner that is not seen by those who map the page meanwhile.
+    pub(crate) fn sabotage_entry(
+        &self,
+        object: ObjectId,
+        index: PageIndex,
+        protection: Protection,
+    ) -> Protection {
+        let cleaning = self.object(object).pages.get(index).copy == StoreCopy::CLEANING;
+        let forgets = self.plant == Some(Plant::CoreCleansUnwatched);
+        if cleaning && forgets { Protection::Writable } else { protection }
     }
 }

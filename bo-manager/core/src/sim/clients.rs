@@ -4,6 +4,7 @@ use bo_units::{ClientId, MappingId, ObjectId, PageIndex};
 
 use crate::{Access, Fault, Heard};
 
+use super::jobs::Op;
 use super::kernel::{Accessed, Aim, Doing, ThreadState};
 use super::{PROCESSES, Plant, Sim};
 
@@ -114,6 +115,63 @@ impl Sim {
         let page = pages.start + self.rng.below(width);
         self.walks[number] = (vma, page, self.rng.pick(&[1, 1, 1, -1, 2, 3, -2]));
         page
+    }
+
+    /// Clients go for a page of the run whose copy was begun last, and the copy takes its time.
+    pub(crate) fn meddle(&mut self) {
+        let Some(job) = self.shell.jobs.last_mut() else { return };
+        let mut copied = Vec::new();
+        for op in &job.ops {
+            if let Op::Copy { object, page, .. } = op {
+                copied.push((*object, *page));
+            }
+        }
+        if copied.is_empty() {
+            return;
+        }
+        job.slow = true;
+        let (object, page) = self.rng.pick(&copied);
+        for process in 0..PROCESSES {
+            let shows = |map: &&Mapped| {
+                let vma = self.shell.kernel.vmas.get(&map.vma);
+                let inside = vma.is_some_and(|vma| vma.pages().contains(&page));
+                map.object == object && map.stage == Stage::Usable && inside
+            };
+            let Some(map) = self.processes[process].maps.iter().find(shows).copied() else {
+                continue;
+            };
+            let may_store = map.access == Access::ReadWrite;
+            let stores = may_store && self.rng.chance(300);
+            self.go_for(process, map.vma, page, stores);
+            if may_store && !stores {
+                self.return_to = Some((process, map.vma, page));
+            }
+        }
+    }
+
+    /// A client stores into a page that it has loaded from a moment ago.
+    fn come_back(&mut self) {
+        if let Some((process, vma, page)) = self.return_to.take()
+            && self.shell.kernel.vmas.contains_key(&vma)
+            && self.processes[process]
+                .maps
+                .iter()
+                .any(|map| map.vma == vma && map.stage == Stage::Usable)
+        {
+            self.go_for(process, vma, page, true);
+        }
+    }
+
+    /// A thread that has nothing to do goes for this page.
+    fn go_for(&mut self, process: usize, vma: u32, page: usize, stores: bool) {
+        let mut threads = self.shell.kernel.threads.iter_mut();
+        let idle = |thread: &&mut super::kernel::Thread| {
+            thread.process == process && thread.state == ThreadState::Idle
+        };
+        let Some(thread) = threads.find(idle) else { return };
+        self.stored_ever += u32::from(stores);
+        let doing = if stores { Doing::Store(self.stored_ever) } else { Doing::Load };
+        thread.state = ThreadState::Trying(Aim { vma, page, word: self.rng.below(2), doing });
     }
 
     pub(crate) fn try_access(&mut self, number: usize, aim: Aim) {
@@ -232,6 +290,9 @@ impl Sim {
         }
         if self.rng.chance(tricks.client_punch) {
             self.punch_own_page(process);
+        }
+        if self.rng.chance(500) {
+            self.come_back();
         }
         if self.rng.chance(tricks.strike) {
             self.shell.strike_until = self.now + 400;

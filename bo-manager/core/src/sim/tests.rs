@@ -56,7 +56,7 @@ fn worlds_are_not_idle() {
     assert!(total(|report| report.cleaned) > 200);
     assert!(total(|report| report.cleaned_used) > 20);
     assert!(total(|report| report.called_off) > 0);
-    assert!(total(|report| report.same) > 20);
+    assert!(total(|report| report.same) > 5);
     assert!(total(|report| report.pauses) > 0);
     assert!(total(|report| report.sigbus) > 0);
     assert!(total(|report| report.guesses) > 20);
@@ -68,13 +68,19 @@ fn worlds_are_not_idle() {
 /// One of the first worlds shows the bug, and what it shows is `symptom`.
 #[track_caller]
 fn assert_found(plant: Plant, symptom: &str) {
-    assert_found_as(plant, &[symptom]);
+    assert_found_within(STEPS, plant, &[symptom]);
 }
 
 /// The same for a bug that shows in several ways.
 #[track_caller]
 fn assert_found_as(plant: Plant, symptoms: &[&str]) {
-    let found = (0..PLANT_SEEDS).find_map(|seed| Sim::check(seed, STEPS, Some(plant)).err());
+    assert_found_within(STEPS, plant, symptoms);
+}
+
+/// The same for a bug that takes longer lives to show.
+#[track_caller]
+fn assert_found_within(steps: u32, plant: Plant, symptoms: &[&str]) {
+    let found = (0..PLANT_SEEDS).find_map(|seed| Sim::check(seed, steps, Some(plant)).err());
     let text = found.unwrap_or_else(|| panic!("{plant:?} is not found"));
     let known = symptoms.iter().any(|symptom| text.contains(symptom));
     assert!(known, "{plant:?} shows as {text}");
@@ -169,4 +175,10 @@ fn a_cleaner_that_forgets_a_mapping_cannot_go_unnoticed() {
 #[test]
 fn a_cleaner_that_ignores_a_write_cannot_go_unnoticed() {
     assert_found(Plant::CoreIgnoresWrites, "rule 1");
+}
+
+#[test]
+fn a_cleaner_whose_readers_are_not_watched_cannot_go_unnoticed() {
+    // Four lives long: who reads a page while it is copied must be the next to write to it.
+    assert_found_within(4 * STEPS, Plant::CoreCleansUnwatched, &["rule 1"]);
 }
