@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bo_core::{Action, Copied, Direction, Effect, EffectId, LinkConfig, LinkModel};
-use bo_core::{LinkTotals, Outcome, Source};
+use bo_core::{
+    Action, Copied, Direction, Effect, EffectId, LinkConfig, LinkModel, LinkTotals, Outcome, Source,
+};
 use bo_units::Tick;
 use parking_lot::{Condvar, Mutex};
 use prometheus::{Histogram, Registry};

@@ -176,8 +176,8 @@ impl Shell {
         }
     }
 
-    /// Does what is wanted, reports it, and does what is then wanted, until nothing is: but for what
-    /// is on its way over the link then, if there is one.
+    /// Does what is wanted, reports it, and does what is then wanted, until nothing is but what is
+    /// on its way over the link, if there is one.
     pub(crate) fn carry_out(&self, wanted: &mut VecDeque<Effect>) {
         while let Some(effect) = wanted.pop_front() {
             if let Some((id, outcome)) = self.perform(effect) {
