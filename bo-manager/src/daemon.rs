@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::ahead;
 use crate::backing::{Backed, Frames};
 use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
@@ -115,6 +116,8 @@ impl Daemon {
         self.threads = faults::start(shell).context("cannot start the fault readers")?;
         let reclaimer = reclaim::start(Arc::clone(shell)).context("cannot start the reclaimer")?;
         self.threads.push(reclaimer);
+        let filler = ahead::start(Arc::clone(shell)).context("cannot start the filler")?;
+        self.threads.push(filler);
         self.link_threads = link::start(shell).context("cannot start the link")?;
         let runtime = self.runtime.as_ref().context("the daemon has been stopped")?;
         let exported = http::metrics::Exported::new(Arc::clone(shell));
@@ -166,8 +169,8 @@ impl Daemon {
     /// How many threads read faults.
     #[must_use]
     pub fn fault_threads(&self) -> usize {
-        // The last one is the reclaimer.
-        self.threads.len().saturating_sub(1)
+        // The last two are the reclaimer and the one that fills ahead.
+        self.threads.len().saturating_sub(2)
     }
 
     /// Bytes that are really present in the files of all objects and of the store: what the
@@ -199,6 +202,7 @@ impl Daemon {
         runtime.shutdown_background();
         self.shell.readers.stop();
         self.shell.bell.stop();
+        self.shell.ahead.stop();
         for thread in self.threads.drain(..).chain(self.link_threads.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread had panicked");

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod ahead;
 mod backing;
 pub mod cli;
 mod closer;

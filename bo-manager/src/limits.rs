@@ -30,8 +30,9 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
 /// Descriptors that the daemon keeps for itself: sockets, epolls, HTTP connections, the store.
 pub(crate) const DESCRIPTORS_RESERVED: u64 = 256;
 
-/// Descriptors that one client costs: its socket and its pidfd. Its userfaultfds come on top.
-pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 2;
+/// Descriptors that one client usually costs: its socket, its pidfd, and for each userfaultfd the
+/// descriptor itself and two threads' places in /proc.
+pub(crate) const DESCRIPTORS_PER_CLIENT: u64 = 2 + 3 * UFFD_SHARDS_USUAL as u64;
 
 /// Userfaultfds that one client may hand over.
 pub(crate) const UFFD_SHARDS_MAX: usize = 16;

@@ -248,7 +248,7 @@ impl Shell {
     /// Does one thing, or lets the link do it. `None`: nobody waits for the outcome, or it will be
     /// reported when the transfer has arrived.
     pub(crate) fn perform(&self, effect: Effect) -> Option<(EffectId, Outcome)> {
-        let Effect { id, action } = effect;
+        let Effect { id, action, ahead: _ } = effect;
         let (Some(link), Some(id)) = (&self.link, id) else { return id.zip(self.act(action)) };
         let returned = match Crossing::of(&action) {
             Crossing::None => return Some(id).zip(self.act(action)),

@@ -18,6 +18,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
+use crate::ahead::Ahead;
 use crate::backing::Backed;
 use crate::closer::Closer;
 use crate::config::Config;
@@ -41,6 +42,7 @@ pub(crate) struct Shell {
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
+    pub(crate) ahead: Ahead,
     pub(crate) closer: Closer,
     pub(crate) link: Option<Link<Cargo>>,
     /// Sessions that are over, of processes that live on.
@@ -103,6 +105,7 @@ impl Shell {
             store,
             readers,
             bell: Bell::default(),
+            ahead: Ahead::default(),
             closer,
             link,
             outcasts: AtomicUsize::new(0),
@@ -177,8 +180,19 @@ impl Shell {
     }
 
     /// Does what is wanted, reports it, and does what is then wanted, until nothing is but what is
-    /// on its way over the link, if there is one.
+    /// on its way over the link, if there is one. Guesses are left to the thread for them.
     pub(crate) fn carry_out(&self, wanted: &mut VecDeque<Effect>) {
+        while let Some(effect) = wanted.pop_front() {
+            let effect = if effect.ahead { self.ahead.give(effect) } else { Some(effect) };
+            let done = effect.and_then(|effect| self.perform(effect));
+            if let Some((id, outcome)) = done {
+                self.report(id, outcome, wanted);
+            }
+        }
+    }
+
+    /// The same, guesses and all.
+    pub(crate) fn carry_out_all(&self, wanted: &mut VecDeque<Effect>) {
         while let Some(effect) = wanted.pop_front() {
             if let Some((id, outcome)) = self.perform(effect) {
                 self.report(id, outcome, wanted);

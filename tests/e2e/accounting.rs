@@ -12,10 +12,17 @@ fn accounts_agree(station: &Station) -> Option<()> {
     let populated = station.populated();
     let scraped = station.metrics();
     let after = station.books();
-    let quiet = before.gauge("moves") == 0
-        && ["filled_bytes", "evicted_bytes", "allocations", "frees"]
-            .iter()
-            .all(|name| before.counter(name) == after.counter(name));
+    let counts = [
+        "filled_bytes",
+        "evicted_bytes",
+        "cleaned",
+        "cleanings_called_off",
+        "cleanings_failed",
+        "allocations",
+        "frees",
+    ];
+    let quiet = (before.gauge("moves"), after.gauge("moves")) == (0, 0)
+        && counts.iter().all(|name| before.counter(name) == after.counter(name));
     if !quiet {
         return None;
     }

@@ -38,6 +38,8 @@ fn station_with(pool_kib: u64, link: LinkConfig) -> Station {
         link: Some(link),
         // If this one slept for a transfer, nobody else would be answered.
         fault_threads: Some(1),
+        // Nothing crosses but what the stories let cross.
+        clean_start: None,
         ..config
     })
 }

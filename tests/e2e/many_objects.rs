@@ -14,7 +14,7 @@ const OBJECTS: u64 = 20_000;
 const PAGE: u64 = 4096;
 
 /// What a daemon keeps of its descriptors for other things than objects.
-const RESERVED: u64 = 304;
+const RESERVED: u64 = 384;
 
 /// What the other tests of this process need of its descriptors.
 const OTHER_TESTS: u64 = 2000;

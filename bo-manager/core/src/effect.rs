@@ -52,6 +52,9 @@ pub struct Effect {
     pub id: Option<EffectId>,
     /// What to do.
     pub action: Action,
+    /// Nobody waits for it: it is a guess, and whoever has something better to do leaves it to
+    /// others.
+    pub ahead: bool,
 }
 
 /// The things that can be wanted.

@@ -198,6 +198,10 @@ pub(crate) const DISCARD_SLOTS: usize = 256;
 /// all; what else is to come follows in fills of its own.
 pub(crate) const FILL_RUN_BYTES: u64 = 256 * 1024;
 
+/// A stream looks so many pages ahead at the least, the one that faulted among them, however large
+/// they are: while one is used the next is on its way.
+pub(crate) const STREAM_PAGES_MIN: u64 = 2;
+
 /// The most pages that a strided stream looks ahead. Each is a fill of its own.
 pub(crate) const STRIDE_PAGES_MAX: u64 = 16;
 

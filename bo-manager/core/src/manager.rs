@@ -366,12 +366,12 @@ impl Manager {
     /// Adds an effect that has an outcome.
     pub(crate) fn want(&mut self, pending: Pending, action: Action) {
         let number = u32::try_from(self.pending.insert(pending)).expect("effects are few");
-        self.effects.push_back(Effect { id: Some(EffectId(number)), action });
+        self.effects.push_back(Effect { id: Some(EffectId(number)), action, ahead: false });
     }
 
     /// Adds an effect whose outcome changes nothing.
     pub(crate) fn tell(&mut self, action: Action) {
-        self.effects.push_back(Effect { id: None, action });
+        self.effects.push_back(Effect { id: None, action, ahead: false });
     }
 
     pub(crate) fn object(&self, id: ObjectId) -> &Object {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bo_units::{MappingId, ObjectId, PageIndex, PageRange};
 
 use crate::Placement;
-use crate::limits::{FILL_RUN_BYTES, STRIDE_PAGES_MAX, STRIDE_PAGES_MIN};
+use crate::limits::{FILL_RUN_BYTES, STREAM_PAGES_MIN, STRIDE_PAGES_MAX, STRIDE_PAGES_MIN};
 use crate::manager::answer::single;
 use crate::manager::{Fault, Manager, Primary, Wanted};
 use crate::page::run;
@@ -168,7 +168,11 @@ impl Manager {
             Pattern::Up { doublings } | Pattern::Down { doublings } => (Cause::Stream, *doublings),
             Pattern::Lone | Pattern::Stride { .. } => (Cause::Around, 0),
         };
-        let wished = self.window(id, fault.mapping, doublings);
+        let least = match pattern {
+            Pattern::Up { .. } | Pattern::Down { .. } => STREAM_PAGES_MIN,
+            Pattern::Lone | Pattern::Stride { .. } => 0,
+        };
+        let wished = self.window(id, fault.mapping, doublings, least);
         let window = wished.min(self.spare_pages(id, cause)).max(1);
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         let range = match pattern {
@@ -182,10 +186,11 @@ impl Manager {
         clip(&range, bounds)
     }
 
-    /// Pages of an extent that has doubled so often, unless the guesses for this mapping are bad.
-    fn window(&self, id: ObjectId, mapping: MappingId, doublings: u32) -> u64 {
+    /// Pages of an extent that has doubled so often, unless the guesses for this mapping are bad:
+    /// `least` of them at the least, however large they are, and as often doubled.
+    fn window(&self, id: ObjectId, mapping: MappingId, doublings: u32, least: u64) -> u64 {
         let page_bytes = self.object(id).page_size.bytes();
-        let pages = (self.config.fault_around.get() << doublings) / page_bytes;
+        let pages = (self.config.fault_around.get() / page_bytes).max(least) << doublings;
         self.mappings.get(mapping).map_or(1, |entry| entry.accuracy.shrink(pages))
     }
 
@@ -234,7 +239,7 @@ impl Manager {
 
     /// The pages that a strided stream will come to.
     fn steps(&mut self, id: ObjectId, fault: &Fault, stride: i16, doublings: u32) -> Option<Guess> {
-        let most = self.window(id, fault.mapping, 2);
+        let most = self.window(id, fault.mapping, 2, 0);
         let steps = (STRIDE_PAGES_MIN << doublings).min(STRIDE_PAGES_MAX).min(most);
         let steps = steps.min(self.spare_pages(id, Cause::Stream).saturating_sub(1));
         let steps = u32::try_from(steps).expect("16 at most");
@@ -257,10 +262,11 @@ impl Manager {
         let spare = match (object.placement, cause) {
             (Placement::Ram, _) => u64::MAX,
             (Placement::Vram, _) if !self.queue.is_empty() => 0,
-            // Nothing speaks for them but that they are near: only while reclaim rests.
-            (Placement::Vram, Cause::Around) => free.saturating_sub(self.stop_free()),
-            // As much as starts no reclaim: no page has to go for them.
-            (Placement::Vram, Cause::Density) => free.saturating_sub(self.start_free()),
+            // Little speaks for them but that they are near: only while reclaim rests. Where half
+            // of an object is present because the pool holds no more, it is dense everywhere.
+            (Placement::Vram, Cause::Around | Cause::Density) => {
+                free.saturating_sub(self.stop_free())
+            }
             // A stream that waits for reclaim at each page would never be ahead of it.
             (Placement::Vram, Cause::Stream) => free / 2,
             (Placement::Vram, Cause::Hint) => free,

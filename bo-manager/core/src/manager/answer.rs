@@ -153,7 +153,7 @@ impl Manager {
         faults: u32,
         action: &Action,
     ) -> Joined {
-        let Some(Effect { id: Some(id), action: last }) = self.effects.back_mut() else {
+        let Some(Effect { id: Some(id), action: last, .. }) = self.effects.back_mut() else {
             return Joined::Not;
         };
         let range = match (last, action) {

@@ -71,8 +71,12 @@ impl Manager {
         object.mark_coming(range);
         self.note_ram_peak();
         let install = self.prepare_install(id, range, &mut coming);
+        let ahead = matches!(coming.wanted, Wanted::Guess { .. });
         self.moves[at.0 as usize].stage = Stage::Filling(coming);
         self.want(Pending::Move(at), Action::Fill { object: id, range, sources, install });
+        if let Some(effect) = self.effects.back_mut() {
+            effect.ahead = ahead;
+        }
     }
 
     /// Decides which page to watch, and which entries to install.
