@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use bo_manager::LinkConfig;
+use bo_manager::{LinkConfig, Percent};
 use bo_tests::{
     Actor, Answer, Books, Checked, Order, PAGE, Pool, Slot, Station, Task, User, until,
 };
@@ -40,6 +40,9 @@ fn station_with(pool_kib: u64, link: LinkConfig) -> Station {
         fault_threads: Some(1),
         // Nothing crosses but what the stories let cross.
         clean_start: None,
+        fault_around: ByteCount::new(0),
+        reclaim_start: Percent::new(97),
+        reclaim_stop: Percent::new(94),
         ..config
     })
 }

@@ -4,6 +4,10 @@ use bo_tests::{Abuse, Answer, Checked, Lost, Order, Pool, Station, by_each_user,
 
 use crate::{PROGRAMS, SEED, SMALL, SMALL_KIB};
 
+/// Descriptors by which the daemon looks up where threads of the bystander run: two for each of its
+/// userfaultfds, opened when it first needs to know.
+const PLACES: usize = 4;
+
 const ABUSES: [Abuse; 24] = [
     Abuse::CloseAtOnce,
     Abuse::CloseAfterHello,
@@ -38,7 +42,7 @@ by_each_user! {
         let (_, mapping) = bystander.allocate_and_map(4 * SMALL);
         bystander.fill(mapping, SEED);
         let population = station.books().population();
-        let descriptors = station.descriptors();
+        let descriptors = station.descriptors() + PLACES;
         let sweep = bystander.spawn(Order::Sweep { mapping, write: true });
         let mut vandal = station.actor(user);
         for abuse in ABUSES {
@@ -63,7 +67,8 @@ by_each_user! {
         let mut bystander = station.client(user);
         let (_, mapping) = bystander.allocate_and_map(4 * SMALL);
         bystander.fill(mapping, SEED);
-        let (population, descriptors) = (station.books().population(), station.descriptors());
+        let population = station.books().population();
+        let descriptors = station.descriptors() + PLACES;
         for _ in 0..4 {
             let mut vandal = station.actor(user);
             let abuse = Abuse::NeverRead;
@@ -79,7 +84,8 @@ by_each_user! {
     fn connections_that_end_cost_nothing_while_their_process_lives(user) {
         let station = Station::process(&PROGRAMS, Pool::kib(SMALL_KIB));
         let mut fickle = station.client(user);
-        let (population, descriptors) = (station.books().population(), station.descriptors());
+        let population = station.books().population();
+        let descriptors = station.descriptors() + PLACES;
         for _ in 0..50 {
             fickle.must(&Order::Disconnect);
             fickle.connect(station.socket(), Lost::Wait);
@@ -93,7 +99,8 @@ by_each_user! {
         let mut bystander = station.client(user);
         let (_, mapping) = bystander.allocate_and_map(2 * SMALL);
         bystander.fill(mapping, SEED);
-        let (population, descriptors) = (station.books().population(), station.descriptors());
+        let population = station.books().population();
+        let descriptors = station.descriptors() + PLACES;
         let mut silent = station.actor(user);
         let socket = station.socket().to_owned();
         let answer = silent.ask(&Order::Abuse { socket, abuse: Abuse::StayAfterHello });

@@ -48,6 +48,8 @@ pub struct Actor {
     process: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
+    /// How many descriptors it has of each of its userfaultfds.
+    holders: u64,
 }
 
 impl Actor {
@@ -63,7 +65,7 @@ impl Actor {
         let mut process = command.spawn().expect("tests run as root, and the program is there");
         let orders = process.stdin.take().expect("it was asked for");
         let answers = BufReader::new(process.stdout.take().expect("it was asked for"));
-        Actor { page_bytes, process, orders, answers }
+        Actor { page_bytes, process, orders, answers, holders: 1 }
     }
 
     /// Gives an order and does not wait. Each order must be followed by one [`Actor::answer`].
@@ -131,6 +133,11 @@ impl Actor {
     #[track_caller]
     pub fn connect(&mut self, socket: &Path, on_lost: Lost) {
         self.must(&Order::Connect { socket: socket.to_owned(), on_lost });
+        self.holders = match on_lost {
+            Lost::Wait => 1,
+            // The library's thread has its own.
+            Lost::Sigbus => 2,
+        };
     }
 
     /// An object of this many bytes, in pages of the size that its station's pool goes by.
@@ -284,16 +291,16 @@ impl Actor {
     pub fn blocked(&self) -> u64 {
         let process = PathBuf::from(format!("/proc/{}", self.process.id()));
         let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else { return 0 };
-        let mut counts = Vec::new();
+        let mut count = 0;
         for descriptor in descriptors.flatten() {
             let link = std::fs::read_link(descriptor.path()).unwrap_or_default();
             if link.to_str() == Some(UFFD_LINK) {
                 let info = process.join("fdinfo").join(descriptor.file_name());
-                counts.push(faults_waiting(&info));
+                count += faults_waiting(&info);
             }
         }
         // Descriptors of one userfaultfd count the same faults.
-        counts.into_iter().max().unwrap_or(0)
+        count / self.holders
     }
 
     /// Returns when at least `threads` of its threads are blocked in faults.
