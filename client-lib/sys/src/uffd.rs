@@ -249,7 +249,8 @@ impl Uffd {
         let mut registered = whole;
         for page in range.pages() {
             match with_patience(|| call(page)) {
-                Err(Errno::NOENT | Errno::INVAL) => {}
+                // Whoever waits there has lost the page, and is to find out: nothing else wakes it.
+                Err(Errno::NOENT | Errno::INVAL) => self.wake_quietly(page),
                 Ok(()) => registered = Ok(()),
                 trouble => return ProtectOutcome::from_result(trouble),
             }

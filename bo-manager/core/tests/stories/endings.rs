@@ -191,5 +191,4 @@ fn an_object_that_dies_in_the_queue_gives_its_frames_to_who_waits_before_it() {
     desk.settle();
     assert_eq!(desk.manager.stats().verdicts_refault, 16 + 1);
     assert!(desk.manager.is_idle(), "who waits has the frames of who went");
-    desk.manager.assert_valid();
 }
