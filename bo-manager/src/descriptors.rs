@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn too_few_descriptors_are_said_to_be_too_few_with_what_to_do() {
         let budget = Budget::of(Some(20_000), 250_000);
-        assert_eq!(budget.objects, 19_696);
+        assert_eq!(budget.objects, 19_616);
         let text = budget.lack(&HIGH).expect("it is too low");
-        for part in ["20000", "19696 objects", "250000", "ulimit -Hn 250304", "LimitNOFILE=250304"]
+        for part in ["20000", "19616 objects", "250000", "ulimit -Hn 250384", "LimitNOFILE=250384"]
         {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
@@ -113,7 +113,7 @@ mod tests {
     fn a_machine_that_would_not_let_it_be_raised_is_mentioned() {
         let low = Ceilings { process: Some(65_536), machine: Some(100_000) };
         let text = Budget::of(Some(1024), 250_000).lack(&low).expect("it is too low");
-        for part in ["fs.nr_open=250304, which is 65536", "fs.file-max=250304, which is 100000"] {
+        for part in ["fs.nr_open=250384, which is 65536", "fs.file-max=250384, which is 100000"] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
     }
