@@ -7,13 +7,15 @@ use bo_core::{
     Action, Attached, Copied, Guard, Install, InstallEnd, Outcome, Protection, Slot, Source,
 };
 use bo_sys::range::AddressRange;
-use bo_sys::uffd::{self, PoisonOutcome, ProtectOutcome, Uffd};
+use bo_sys::uffd::{self, ProtectOutcome, Uffd};
 use bo_units::{MappingId, ObjectId, PageRange};
 use smallvec::SmallVec;
 
 use crate::shell::Shell;
 use crate::tables::{MappingEntry, ObjectEntry};
 use crate::timings::timed;
+
+mod poison;
 
 impl Shell {
     /// Does one thing. `None`: nobody waits for the outcome.
@@ -334,37 +336,6 @@ impl Shell {
     ) {
         if let Some((entry, addresses)) = self.place(mapping, range) {
             work(&entry, addresses);
-        }
-    }
-
-    /// Gives SIGBUS to whoever touches these addresses of a mapping.
-    pub(crate) fn poison(&self, entry: &MappingEntry, addresses: AddressRange) {
-        for (uffd, part) in entry.parts(addresses) {
-            self.poison_part(uffd, part);
-        }
-    }
-
-    /// Gives SIGBUS to whoever touches these addresses, which one userfaultfd watches.
-    pub(crate) fn poison_part(&self, uffd: &Uffd, addresses: AddressRange) {
-        self.after_poison(uffd, addresses, uffd.poison(addresses));
-    }
-
-    pub(crate) fn after_poison(
-        &self,
-        uffd: &Uffd,
-        addresses: AddressRange,
-        outcome: PoisonOutcome,
-    ) {
-        match outcome {
-            PoisonOutcome::Poisoned | PoisonOutcome::Gone => {}
-            // Something is there by now: let the thread look again.
-            PoisonOutcome::Present | PoisonOutcome::NotMapped | PoisonOutcome::Changing => {
-                self.note_failure("wake", uffd.wake(addresses));
-            }
-            PoisonOutcome::Failed(error) => {
-                self.host_failed("poison pages", &error);
-                self.note_failure("wake", uffd.wake(addresses));
-            }
         }
     }
 
