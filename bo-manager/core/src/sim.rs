@@ -17,13 +17,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bo_units::{ByteCount, ClientId, ObjectId, PageIndex, Tick};
 
-use crate::{CoreConfig, Manager, PrefetchConfig, PrefetchMode};
+use crate::Manager;
 
 mod check;
 mod clients;
+mod configure;
 mod jobs;
 mod kernel;
 mod oracle;
+mod plant;
 mod prefetches;
 mod requests;
 mod rng;
@@ -34,53 +36,10 @@ mod tests;
 use clients::{Event, Process};
 use kernel::{Kernel, Thread, ThreadState};
 use oracle::Oracle;
+pub use plant::Plant;
 use requests::Ticket;
 use rng::Rng;
 use shell::{Said, Shell};
-
-/// A bug, planted to see whether the checkers find it: in the shell, or in the core itself where
-/// the name begins with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plant {
-    /// One mapping is not protected before a page is copied out.
-    SkipOneGuard,
-    /// Mappings are protected after the copy.
-    GuardAfterCopy,
-    /// The hole is punched before the copy is done.
-    PunchBeforeCopied,
-    /// A new mapping is not protected where it must be.
-    SkipGuardOnAttach,
-    /// A new mapping is protected in the first of several steps only.
-    SkipLaterGuards,
-    /// Entries are installed writable, whatever the core says.
-    IgnoreProtection,
-    /// An entry that was there already is taken for an answer.
-    NoWakeAfterExists,
-    /// A fault on a page that is in the file is dropped.
-    DropPresentFaults,
-    /// A fault like the one before it is dropped: the answer comes before the question is read.
-    DropRepeatedFaults,
-    /// When a fill fails, zeros are punched again although a client may have written to them.
-    PunchZerosOnFailure,
-    /// Free slots give their RAM back only after others have taken its place.
-    DiscardLate,
-    /// One kind of outcome is not reported.
-    ForgetUnprotected,
-    /// Entries are installed over pages that were left out.
-    InstallAcrossGaps,
-    /// Each step of a prefetch pretends to be its first.
-    RenewPrefetch,
-    /// A page that is the same word over and over is filled with zeros.
-    ForgetPatterns,
-    /// A page counts as the same word over and over when its first half is.
-    HalfAPattern,
-    /// The cleaner does not protect one mapping.
-    CoreCleansUnguarded,
-    /// The cleaner's copy counts although the page was written to meanwhile.
-    CoreIgnoresWrites,
-    /// A page that is being cleaned is mapped writable for those who read it.
-    CoreCleansUnwatched,
-}
 
 /// How often things go wrong, in a thousand chances.
 #[derive(Debug, Clone, Copy, Default)]
@@ -185,7 +144,7 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
-        let mut config = configure(&mut rng);
+        let mut config = configure::configure(&mut rng);
         let mut tricks = schedule(&mut rng);
         if plant == Some(Plant::PunchZerosOnFailure) {
             // A rare meeting otherwise: a long fill that fails, and a store into its first pages.
@@ -381,32 +340,6 @@ impl Sim {
         self.manager.assert_valid();
         taken
     }
-}
-
-/// Small enough that everything collides.
-fn configure(rng: &mut Rng) -> CoreConfig {
-    let pages = |count: u64| ByteCount::new(count * 4096);
-    let vram = rng.pick(&[16, 16, 16, 20, 32, 64, 200]);
-    let ram = rng.pick(&[0, 8, 24, 40, 64, 96]);
-    let mut config = CoreConfig::new(pages(vram), pages(ram));
-    config.fault_around = pages(rng.pick(&[0, 2, 4, 4, 16]));
-    let density = PrefetchMode::Density;
-    let modes = [PrefetchMode::None, PrefetchMode::Stream, density, density];
-    config.prefetch = PrefetchConfig {
-        mode: rng.pick(&modes),
-        threshold_percent: rng.pick(&[0, 0, 10, 30, 51, 100]),
-        block: pages(rng.pick(&[2, 4, 8, 16, 512])),
-        sample_every: rng.pick(&[1, 2, 5, 64]),
-    };
-    config.step_pages = rng.pick(&[1, 2, 5, 512]);
-    config.reclaim_start_free = pages(rng.pick(&[0, 2, 2, 6, vram / 3]));
-    let more = pages(rng.pick(&[0, 1, 2, vram / 3]));
-    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(more);
-    config.reserve = pages(rng.pick(&[0, 1, vram / 8]));
-    config.reclaim_yields = rng.chance(500);
-    config.clean_start = rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
-    config.limits.patterns = rng.pick(&[0, 1, 4096, 4096]);
-    config
 }
 
 /// A third of all worlds are calm; the others each have their own weather.
