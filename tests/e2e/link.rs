@@ -12,7 +12,7 @@ use bo_tests::{
 };
 use bo_units::{ByteCount, ByteRate};
 
-use crate::shared_writes::{assert_nothing_was_lost, storm};
+use crate::shared_writes::{assert_nothing_was_lost, storm_with_pages};
 use crate::{PROGRAMS, SEED};
 
 /// Sixteen pages are a pool.
@@ -107,7 +107,8 @@ fn seen_in_flight(station: &Station, before: u64, count: u64) -> bool {
 #[test]
 fn no_write_is_lost_over_a_slow_link() {
     let link = link(ByteCount::mib(128), Duration::from_micros(100), 2);
-    let outcome = storm(&station_with(256, link), [User::Root, User::Nobody], 4);
+    let (station, users) = (station_with(256, link), [User::Root, User::Nobody]);
+    let outcome = storm_with_pages(&station, users, (1 << 20, PAGE), 4);
     assert_nothing_was_lost(&outcome);
 }
 

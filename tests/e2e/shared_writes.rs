@@ -18,7 +18,7 @@ pub(crate) struct Outcome {
     evictions: u64,
 }
 
-pub(crate) fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
+fn storm(station: &Station, users: [User; 2], seed: u64) -> Outcome {
     storm_with_pages(station, users, (4 * small(), station.page_bytes()), seed)
 }
 
