@@ -118,7 +118,13 @@ impl Shell {
             let bytes = run.len() as u64 * page_bytes;
             match run[0] {
                 Source::Zero => self.put_zeros(object, offset, bytes)?,
-                Source::Same(word) => object.file.fill_with(offset, bytes, word)?,
+                Source::Same(word) => {
+                    if object.by_window {
+                        // Written over then, which allocates nothing, and so nothing too large.
+                        self.put_zeros(object, offset, bytes)?;
+                    }
+                    object.file.fill_with(offset, bytes, word)?;
+                }
                 Source::Stored(_) => {
                     let slots: SmallVec<[bo_sys::store::Slot; 16]> =
                         run.iter().filter_map(|source| stored(*source)).collect();
@@ -213,8 +219,9 @@ impl Shell {
         let (offset, _) = object.bytes(range);
         let copied = timed(&self.timings.copy, || {
             let copied = self.store.copy_out(&object.file, offset, &slots);
-            // A window cannot be filled with a word but out of a slot.
-            let kept = |word: &u64| *word == 0 || !object.by_window;
+            // A huge frame cannot be written to, and so be filled with a word but out of a slot.
+            let small = object.file.page_bytes() == bo_sys::KERNEL_PAGE_BYTES;
+            let kept = |word: &u64| *word == 0 || small;
             let same = |slot| self.store.uniform_word(slot).filter(kept);
             copied.map(|()| slots.iter().map(|slot| same(*slot)).collect())
         });
