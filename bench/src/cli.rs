@@ -242,22 +242,9 @@ fn parse_oversubscribe(text: &str) -> Result<f64, String> {
 
 /// Reads `500ms`, `5s`, `1.5s` or `2m`: a time from 1 ms to a day.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wanted = "a time such as 500ms, 5s or 2m is needed, from 1ms to a day";
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or(wanted)?;
-    let (number, unit) = text.split_at(unit_at);
-    let scale = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wanted.to_owned()),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| wanted)? * scale;
-    if (1e-3..=86_400.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err(wanted.to_owned())
-    }
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(86_400));
+    let time = bo_units::parse_duration(text).ok().filter(|time| (least..=most).contains(time));
+    time.ok_or_else(|| "a time such as 500ms, 5s or 2m is needed, from 1ms to a day".to_owned())
 }
 
 #[cfg(test)]

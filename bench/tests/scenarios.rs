@@ -47,13 +47,19 @@ fn bench(words: &str) -> Output {
     command.args(words.split_whitespace()).output().expect("the bench can be started")
 }
 
+/// What a run that succeeded printed on its standard output.
+#[track_caller]
+fn figures(output: &Output, words: &str) -> Value {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}: {complaint}");
+    serde_json::from_slice(&output.stdout).expect("the figures are JSON")
+}
+
 /// Runs briefly in a small pool and returns the figures of a clean run.
 #[track_caller]
 fn check_run(words: &str) -> Value {
     let output = bench(&format!("run --short --vram 4MiB --json - {words}"));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words}: {complaint}");
-    let figures: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    let figures = figures(&output, words);
     assert_eq!(figures["mismatches"], 0);
     let (data, sweep) = (&figures["settings"]["data_bytes"], &figures["settings"]["sweep_bytes"]);
     let expected = data.as_u64().zip(sweep.as_u64()).map(|(data, sweep)| data + sweep);
@@ -138,9 +144,7 @@ fn two_settings_are_compared_in_turn() {
     command.args(["--rounds", "2", "--json", "-", "--"]);
     command.args(["--short", "--vram", "4MiB", "--ops", "500"]);
     let output = command.output().expect("the bench can be started");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaint}");
-    let figures: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    let figures = figures(&output, "compare");
     assert_eq!((&figures["rounds"], &figures["mismatches"]), (&2.into(), &0.into()));
     let throughput = &figures["figures"]["throughput_ops_per_s"];
     for side in ["a", "b", "ratio"] {
@@ -158,12 +162,11 @@ fn a_comparison_of_nonsense_is_refused_before_anything_runs() {
 #[test]
 fn bars_are_a_table_with_required_and_reached() {
     let output = bench("bars --quick --only rush --json -");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaint}");
-    let figures: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    let figures = figures(&output, "bars");
     let bars = figures["bars"].as_array().expect("a list of bars");
     let errors = bars.iter().find(|bar| bar["id"] == "rush_errors").expect("this bar");
     assert_eq!((&errors["reached"], &errors["met"]), (&0.0.into(), &true.into()));
+    let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(complaint.contains("required"), "{complaint}");
 }
 

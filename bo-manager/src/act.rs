@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use bo_core::{
-    Action, Attached, Copied, Guard, Install, InstallEnd, Outcome, Protection, Slot, Source,
-};
+use bo_core::{Action, Attached, Copied, Install, InstallEnd, Outcome, Protection, Slot, Source};
 use bo_sys::range::AddressRange;
 use bo_sys::uffd::{self, ProtectOutcome, Uffd};
 use bo_units::{MappingId, ObjectId, PageRange};
@@ -63,6 +61,13 @@ impl Shell {
             Action::Destroy { object } => {
                 self.destroy(object);
                 Some(Outcome::Destroyed)
+            }
+            Action::Freed { object } => {
+                if let Some(waiting) = self.freeing.lock().remove(&object) {
+                    // Nobody listens if the connection broke meanwhile.
+                    let _ = waiting.send(());
+                }
+                None
             }
             Action::Yield => Some(Outcome::Yielded),
         }
@@ -266,8 +271,7 @@ impl Shell {
     /// Protects pages of a mapping that is being made: those that are known, and then those that
     /// the core finds in one step after another.
     pub(crate) fn guard(&self, attached: Attached) -> bool {
-        let Attached { mapping, guard, rest } = attached;
-        let mut guard = Guard { runs: guard, rest };
+        let Attached { mapping, mut guard } = attached;
         loop {
             if !guard.runs.iter().all(|run| self.protect(mapping, *run)) {
                 return false;

@@ -12,6 +12,7 @@ use bo_core::Effect;
 use parking_lot::{Condvar, Mutex};
 
 use crate::shell::Shell;
+use crate::worker;
 
 /// Guesses that wait for the thread. There is at most one for each stream of faults.
 #[derive(Debug, Default)]
@@ -59,10 +60,7 @@ impl Ahead {
 
 /// Starts the thread. It ends after [`Ahead::stop`].
 pub(crate) fn start(shell: Arc<Shell>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("bo-ahead".to_owned()).spawn(move || {
-        if let Err(error) = bo_sys::thread::block_all_signals() {
-            tracing::warn!(%error, "cannot block signals in the thread that fills ahead");
-        }
+    worker::spawn("bo-ahead", move || {
         let mut wanted = VecDeque::new();
         while let Some(guess) = shell.ahead.take() {
             wanted.push_back(guess);

@@ -22,10 +22,11 @@ use smallvec::SmallVec;
 
 use crate::limits::{BLOCKING_MAX, FAULT_EVENTS_MAX, READY_MAX};
 use crate::poll::Window;
-use crate::readers::{IDLE, STOP, Watched};
+use crate::readers::{IDLE, STOP, Watched, millis};
 use crate::shell::Shell;
 use crate::tables::Session;
 use crate::timings::timed;
+use crate::worker;
 
 const KERNEL_PAGE: u64 = bo_sys::KERNEL_PAGE_BYTES;
 
@@ -35,19 +36,15 @@ pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
         .map(|number| {
             let cpu = shell.readers.cpus.get(number).copied();
             let shell = Arc::clone(shell);
-            let name = format!("bo-fault-{number}");
-            std::thread::Builder::new().name(name).spawn(move || {
-                prepare(cpu);
+            worker::spawn(format!("bo-fault-{number}"), move || {
+                pin(cpu);
                 Reader::new(&shell, number).run(&shell.readers.epolls[number]);
             })
         })
         .collect()
 }
 
-fn prepare(cpu: Option<usize>) {
-    if let Err(error) = bo_sys::thread::block_all_signals() {
-        tracing::warn!(%error, "cannot block signals in a fault reader");
-    }
+fn pin(cpu: Option<usize>) {
     if let Some(cpu) = cpu
         && let Err(error) = bo_sys::thread::pin_to_cpu(cpu)
     {
@@ -159,10 +156,10 @@ impl<'shell> Reader<'shell> {
     /// Reads one batch of events and answers it. A stop can see that it is at it, and so can those
     /// who look after clients whose only reader is held up.
     fn serve(&mut self, session: &Session, shard: usize, uffd: &Uffd) {
-        let now = self.shell.now().nanos() / 1_000_000;
-        self.shell.readers.busy_since[self.number].store(now, Ordering::SeqCst);
+        let busy_since = &self.shell.readers.busy_since[self.number];
+        busy_since.store(millis(self.shell.now()), Ordering::SeqCst);
         self.serve_batch(session, shard, uffd);
-        self.shell.readers.busy_since[self.number].store(IDLE, Ordering::SeqCst);
+        busy_since.store(IDLE, Ordering::SeqCst);
     }
 
     fn serve_batch(&mut self, session: &Session, shard: usize, uffd: &Uffd) {

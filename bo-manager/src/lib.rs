@@ -31,6 +31,7 @@ mod shell;
 mod stop;
 mod tables;
 mod timings;
+mod worker;
 
 pub use bo_core::{LinkConfig, PrefetchMode};
 pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};

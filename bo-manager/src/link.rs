@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use crate::limits::LINK_WORKERS;
 use crate::shell::Shell;
+use crate::worker;
 
 mod numbers;
 
@@ -155,8 +156,8 @@ pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
     (0..workers)
         .map(|number| {
             let shell = Arc::clone(shell);
-            std::thread::Builder::new().name(format!("bo-link-{number}")).spawn(move || {
-                prepare();
+            worker::spawn(format!("bo-link-{number}"), move || {
+                sharpen_timers();
                 if let Some(link) = &shell.link {
                     work(&shell, link);
                 }
@@ -165,10 +166,7 @@ pub(crate) fn start(shell: &Arc<Shell>) -> io::Result<Vec<JoinHandle<()>>> {
         .collect()
 }
 
-fn prepare() {
-    if let Err(error) = bo_sys::thread::block_all_signals() {
-        tracing::warn!(%error, "cannot block signals in a thread of the link");
-    }
+fn sharpen_timers() {
     // The kernel may delay timers by 50 µs to save wake-ups, unless a thread wants otherwise.
     if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
         tracing::warn!(%error, "the timers of the link are coarse: transfers will be late");
@@ -221,6 +219,7 @@ impl Crossing {
             | Action::Discard { .. }
             | Action::Detached { .. }
             | Action::Destroy { .. }
+            | Action::Freed { .. }
             | Action::Yield => Self::None,
         }
     }

@@ -1,11 +1,11 @@
 //! Which threads read faults, what they wait on, and who of them hears of whom.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bo_units::ClientId;
+use bo_units::{ClientId, Tick};
 use rustix::event::{EventfdFlags, epoll};
 
 use crate::follow::Listeners;
@@ -63,6 +63,11 @@ pub(crate) struct Readers {
 /// Of a reader that has no batch.
 pub(crate) const IDLE: u64 = u64::MAX;
 
+/// What [`Readers::busy_since`] counts in.
+pub(crate) fn millis(now: Tick) -> u64 {
+    now.nanos() / 1_000_000
+}
+
 /// Which threads read faults, where, and how they wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -89,27 +94,13 @@ impl Readers {
         Ok(Self { epolls, cpus, stop, poll, polling: Permits::new(polling_max), busy_since })
     }
 
-    /// Lets every reader hear of the faults that this client's userfaultfd of this number reports.
-    pub(crate) fn watch(
-        &self,
-        client: ClientId,
-        shard: usize,
-        uffd: BorrowedFd<'_>,
-    ) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(Watched { client, shard }.to_u64());
-        for epoll in &self.epolls {
-            // Level-triggered: what one reader leaves in the queue the next one hears of.
-            epoll::add(epoll, uffd, data, epoll::EventFlags::IN)?;
-        }
-        Ok(())
-    }
-
     /// From now on these listen to this client's userfaultfd of this number, and no others.
-    fn listen(&self, session: &Session, shard: usize, who: Listeners) -> io::Result<()> {
+    pub(crate) fn listen(&self, session: &Session, shard: usize, who: Listeners) -> io::Result<()> {
         let Some(uffd) = session.uffds().nth(shard) else { return Ok(()) };
         let data = epoll::EventData::new_u64(Watched { client: session.id, shard }.to_u64());
         // None of those who listen already is taken away before all others have been added.
         for epoll in self.epolls_of(who, true) {
+            // Level-triggered: what one reader leaves in the queue the next one hears of.
             match epoll::add(epoll, uffd, data, epoll::EventFlags::IN) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -191,17 +182,22 @@ impl Shell {
         let place = follow.find(session.process, thread);
         let Some(cpu) = place.filter(|cpu| self.readers.cpus.contains(cpu)) else { return };
         if let Some(who) = follow.aim.seen(cpu) {
-            match who {
-                Listeners::All => self.counters.listeners_all.add(1),
-                Listeners::Only(_) => self.counters.listeners_one.add(1),
-            }
-            self.note_failure("listen for faults", self.readers.listen(session, shard, who));
+            self.change_listeners(session, shard, who);
         }
+    }
+
+    /// Whoever calls this holds the lock of what is followed.
+    fn change_listeners(&self, session: &Session, shard: usize, who: Listeners) {
+        match who {
+            Listeners::All => self.counters.listeners_all.add(1),
+            Listeners::Only(_) => self.counters.listeners_one.add(1),
+        }
+        self.note_failure("listen for faults", self.readers.listen(session, shard, who));
     }
 
     /// Lets all readers hear those whose only reader has been at one batch for too long.
     pub(crate) fn relieve_readers(&self) {
-        let stuck = self.readers.stuck(self.now().nanos() / 1_000_000, STUCK_AFTER);
+        let stuck = self.readers.stuck(millis(self.now()), STUCK_AFTER);
         if stuck.is_empty() {
             return;
         }
@@ -210,10 +206,7 @@ impl Shell {
                 let mut follow = session.follow(shard).lock();
                 let waits = |cpu: &usize| follow.aim.listeners() == Listeners::Only(*cpu);
                 if stuck.iter().any(waits) && !follow.closed {
-                    let who = follow.aim.distrust();
-                    self.counters.listeners_all.add(1);
-                    let heard = self.readers.listen(&session, shard, who);
-                    self.note_failure("listen for faults", heard);
+                    self.change_listeners(&session, shard, follow.aim.distrust());
                 }
             }
         }

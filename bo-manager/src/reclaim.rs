@@ -8,6 +8,7 @@ use bo_units::Tick;
 use parking_lot::{Condvar, Mutex};
 
 use crate::shell::Shell;
+use crate::worker;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -94,10 +95,7 @@ impl Bell {
 /// it, one run at a time, so that a fault which takes the last of it waits for one copy at the
 /// most.
 pub(crate) fn start(shell: Arc<Shell>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("bo-reclaim".to_owned()).spawn(move || {
-        if let Err(error) = bo_sys::thread::block_all_signals() {
-            tracing::warn!(%error, "cannot block signals in the reclaimer");
-        }
+    worker::spawn("bo-reclaim", move || {
         while shell.bell.wait(|| shell.now()) {
             let work =
                 || shell.decide(|core, now| core.handle_reclaim(now) || core.handle_clean(now));

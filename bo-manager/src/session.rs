@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::closer::Guest;
+use crate::follow::Listeners;
 use crate::limits::{FAREWELL_STEPS, HANDSHAKE_MAX, OUTCASTS_MAX};
 use crate::ready;
 use crate::shell::Shell;
@@ -193,9 +194,8 @@ impl Connection {
         // A duplicate: should it be no userfaultfd at all, the guest's is the last one to close.
         let duplicate = fd.as_fd().try_clone_to_owned().map_err(host)?;
         let uffd = Arc::new(Uffd::adopt(duplicate).map_err(|error| self.uffd_refused(error))?);
-        let shard = session.add_uffd(Arc::clone(&uffd));
-        let shard = shard.map_err(|_| Refusal::Invalid(InvalidKind::State))?;
-        self.shell.readers.watch(session.id, shard, uffd.as_fd()).map_err(host)
+        let shard = session.add_uffd(uffd).map_err(|_| Refusal::Invalid(InvalidKind::State))?;
+        self.shell.readers.listen(session, shard, Listeners::All).map_err(host)
     }
 
     fn uffd_refused(&self, error: AdoptError) -> Refusal {

@@ -4,7 +4,7 @@
 //! is passed to another thread on the way of a fault. Decisions are made under one short lock,
 //! system calls outside it. No guard of a table is ever held across a call.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -17,6 +17,7 @@ use bo_wire::{Token, UffdSource};
 use dashmap::DashMap;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
+use tokio::sync::oneshot;
 
 use crate::ahead::Ahead;
 use crate::backing::Backed;
@@ -39,6 +40,8 @@ pub(crate) struct Shell {
     pub(crate) sessions: DashMap<ClientId, Arc<Session>, FxBuildHasher>,
     pub(crate) tokens: DashMap<Token, (ObjectId, bo_core::Access)>,
     pub(crate) files: DashMap<FileIdentity, ObjectId>,
+    /// Whose last release waits until others can have what the object took.
+    pub(crate) freeing: Mutex<HashMap<ObjectId, oneshot::Sender<()>>>,
     pub(crate) store: StoreFile,
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
@@ -102,6 +105,7 @@ impl Shell {
             sessions: DashMap::default(),
             tokens: DashMap::new(),
             files: DashMap::new(),
+            freeing: Mutex::default(),
             store,
             readers,
             bell: Bell::default(),

@@ -45,15 +45,10 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
 ///
 /// In this order: who has read an event was counted before that.
 fn hears_everybody(shell: &Shell) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < DRAIN_MAX {
+    in_time(|| {
         let sessions = shell.every_session();
-        if !sessions.iter().any(|session| has_unread(session)) && shell.readers.are_idle() {
-            return true;
-        }
-        std::thread::sleep(DRAIN_STEP);
-    }
-    false
+        !sessions.iter().any(|session| has_unread(session)) && shell.readers.are_idle()
+    })
 }
 
 /// Whether a fault of this client waits to be read.
@@ -67,9 +62,14 @@ fn has_unread(session: &Session) -> bool {
 
 /// Waits until nothing is in flight.
 fn comes_to_rest(shell: &Shell) -> bool {
+    in_time(|| shell.lock().is_idle())
+}
+
+/// Looks again and again whether it is `done`, for as long as a stop has patience.
+fn in_time(done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < DRAIN_MAX {
-        if shell.lock().is_idle() {
+        if done() {
             return true;
         }
         std::thread::sleep(DRAIN_STEP);

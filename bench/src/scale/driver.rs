@@ -140,6 +140,9 @@ fn good(action: &Action) -> Option<Outcome> {
         Action::Discard { .. } => Outcome::Discarded,
         Action::Destroy { .. } => Outcome::Destroyed,
         Action::Yield => Outcome::Yielded,
-        Action::Wake { .. } | Action::Poison { .. } | Action::Detached { .. } => return None,
+        Action::Wake { .. }
+        | Action::Poison { .. }
+        | Action::Detached { .. }
+        | Action::Freed { .. } => return None,
     })
 }

@@ -151,6 +151,11 @@ pub enum Action {
         /// Which object.
         object: ObjectId,
     },
+    /// The object is no more, and what it took can be had by others. Outcome: none is reported.
+    Freed {
+        /// Which object it was.
+        object: ObjectId,
+    },
     /// Nothing: long work under the lock has come to the end of one step. Others have the lock
     /// now, if they wait for it. Outcome: [`Outcome::Yielded`], upon which the next step is made.
     Yield,

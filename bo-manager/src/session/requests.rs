@@ -8,6 +8,8 @@ use bo_wire::{
     Access, ClaimedMapping, ClaimedObject, InvalidKind, Placement, Refusal, Reply, Request,
 };
 
+use tokio::sync::oneshot;
+
 use crate::closer::Guest;
 use crate::limits::PAGES_PER_LOOK;
 use crate::session::{Answer, Connection};
@@ -68,6 +70,9 @@ impl Connection {
         if let Request::Unmap { mapping } = request {
             return self.unmap(session, mapping).await.map(Answer::from);
         }
+        if let Request::Release { object } = request {
+            return self.release(session, claimed(object)).await.map(Answer::from);
+        }
         if let Request::Prefetch { object, first_page, pages: count } = request {
             let range = pages(first_page, count)?;
             return self.prefetch(session, claimed(object), range).await.map(Answer::from);
@@ -89,13 +94,6 @@ impl Connection {
                 let range = pages(first_page, count)?;
                 self.map(session, claimed(object), address, range, access).map(Answer::from)
             }
-            Request::Release { object } => {
-                let object = claimed(object);
-                self.shell
-                    .decide(|core, now| core.release(now, session.id, object))
-                    .map_err(super::refusal::of)?;
-                Ok(Reply::Done.into())
-            }
             Request::Export { object, access } => self.export(session, claimed(object), access),
             Request::ImportToken { token, access } => self.import_token(session, token, access),
             Request::ImportDescriptor { access } => {
@@ -110,9 +108,10 @@ impl Connection {
                 self.touch(session, claimed(object), pages(first_page, count)?).map(Answer::from)
             }
             Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
-            Request::Hello { .. } | Request::Unmap { .. } | Request::Prefetch { .. } => {
-                Err(Refusal::Invalid(InvalidKind::State))
-            }
+            Request::Hello { .. }
+            | Request::Unmap { .. }
+            | Request::Release { .. }
+            | Request::Prefetch { .. } => Err(Refusal::Invalid(InvalidKind::State)),
         }
     }
 
@@ -127,11 +126,31 @@ impl Connection {
         Ok(Reply::Done)
     }
 
+    /// Answers when what a freed object took can be had again: a client that makes room for a new
+    /// object must find it.
+    async fn release(&self, session: &Session, object: ObjectId) -> Result<Reply, Refusal> {
+        let (done, wait) = oneshot::channel();
+        let last = tokio::task::block_in_place(|| {
+            self.shell.decide(|core, now| {
+                let last = core.release(now, session.id, object)?;
+                if last {
+                    // It is freed by an effect, and those are taken after this.
+                    self.shell.freeing.lock().insert(object, done);
+                }
+                Ok(last)
+            })
+        });
+        if last.map_err(super::refusal::of)? {
+            let _ = wait.await;
+        }
+        Ok(Reply::Done)
+    }
+
     /// Answers when nothing of the mapping is in flight any more, so that the client may use the
     /// addresses again.
     async fn unmap(&self, session: &Session, mapping: ClaimedMapping) -> Result<Reply, Refusal> {
         let mapping = MappingId::from_u64(mapping.raw());
-        let (done, wait) = tokio::sync::oneshot::channel();
+        let (done, wait) = oneshot::channel();
         let detached = tokio::task::block_in_place(|| {
             self.shell.decide(|core, now| {
                 // Before the core hears of it, since it may be detached in the same breath; and

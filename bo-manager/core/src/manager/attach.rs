@@ -14,12 +14,9 @@ use crate::refusal::Refusal;
 pub struct Attached {
     /// Its id.
     pub mapping: MappingId,
-    /// Pages that the shell must write-protect in it before it says yes to the client: their
-    /// first write has to be seen.
-    pub guard: Vec<PageRange>,
-    /// Pages that have not been looked at yet: [`Manager::guard_more`] does. `None`: `guard` is
-    /// all.
-    pub rest: Option<PageRange>,
+    /// What the shell must write-protect in it before it says yes to the client: their first write
+    /// has to be seen. [`Manager::guard_more`] looks at the rest.
+    pub guard: Guard,
 }
 
 /// Pages of a new mapping that the shell must write-protect, and what is still to be looked at.
@@ -33,8 +30,8 @@ pub struct Guard {
 
 impl Manager {
     /// Adds a mapping, which the shell has registered already. Until it has protected
-    /// [`Attached::guard`], and what [`Self::guard_more`] gives for [`Attached::rest`], the client
-    /// must not be told.
+    /// [`Attached::guard`], and what [`Self::guard_more`] gives for the rest of it, the client must
+    /// not be told.
     ///
     /// # Errors
     ///
@@ -75,8 +72,7 @@ impl Manager {
             older.siblings.newer = Some(mapping.slot);
         }
         self.object_mut(object).mappings.push(mapping);
-        let Guard { runs: guard, rest } = self.guard_more(mapping, range);
-        Ok(Attached { mapping, guard, rest })
+        Ok(Attached { mapping, guard: self.guard_more(mapping, range) })
     }
 
     fn check_mapping_limits(&self, client: ClientId, object: ObjectId) -> Result<(), Refusal> {

@@ -7,13 +7,12 @@
 //! cleaned are never protected, and pay nothing.
 
 use bo_units::{ObjectId, PageIndex, Tick};
-use smallvec::SmallVec;
 
 use crate::frames::FrameId;
 use crate::limits::{EVICT_RUN_BYTES, LOOK_AHEAD_PART, SHY_PARTS, TURNOVER_PARTS, WASTE_WEIGHT};
 use crate::manager::evict::Room;
 use crate::manager::reclaim::Run;
-use crate::manager::{Manager, Move, Pending, Reason, Stage};
+use crate::manager::{Manager, Pending, Reason, Stage};
 use crate::page::{Kept, MoveId, Residency, StoreCopy};
 
 /// The mark of a frame whose page the cleaner has copied, and nobody has written to since.
@@ -114,16 +113,9 @@ impl Manager {
         let action = self.copy_action(run, &transfer);
         #[cfg(any(test, feature = "sim"))]
         let action = self.sabotage(action);
-        let number = self.moves.insert(Move {
-            object: run.object,
-            range: run.range,
-            waiters: SmallVec::new(),
-            stage: Stage::Cleaning(transfer),
-            reason: run.reason,
-        });
-        let at = MoveId(u32::try_from(number).expect("moves are few"));
+        let stage = Stage::Cleaning(transfer);
+        let at = self.begin_move(run.object, run.range, stage, run.reason);
         let object = self.objects.get_mut(run.object).expect("an evictable page has an object");
-        object.in_flight += 1;
         for index in run.range.iter() {
             let page = object.pages.get_mut(index);
             let Residency::Resident { busy: busy @ 0, .. } = &mut page.residency else {

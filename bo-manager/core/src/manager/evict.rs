@@ -8,7 +8,7 @@ use crate::effect::Action;
 use crate::limits::RESCUES_MAX;
 use crate::manager::answer::single;
 use crate::manager::reclaim::Run;
-use crate::manager::{Manager, Move, Pending, Reason, Stage, Transfer};
+use crate::manager::{Manager, Pending, Reason, Stage, Transfer};
 use crate::page::{Kept, MoveId, Residency, StoreCopy, grown, run as pages};
 use crate::store::Exchange;
 
@@ -24,16 +24,8 @@ pub(crate) enum Room {
 impl Manager {
     /// Marks a run as leaving. Returns its bytes.
     fn leave(&mut self, run: Run, stage: Stage) -> (MoveId, u64) {
-        let number = self.moves.insert(Move {
-            object: run.object,
-            range: run.range,
-            waiters: SmallVec::new(),
-            stage,
-            reason: run.reason,
-        });
-        let at = MoveId(u32::try_from(number).expect("moves are few"));
+        let at = self.begin_move(run.object, run.range, stage, run.reason);
         let object = self.objects.get_mut(run.object).expect("a victim has an object");
-        object.in_flight += 1;
         for index in run.range.iter() {
             let page = object.pages.get_mut(index);
             let Residency::Resident { busy: 0, frame, .. } = page.residency else {

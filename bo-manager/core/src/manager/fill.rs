@@ -7,9 +7,7 @@ use crate::effect::{Action, Install, InstallEnd, Protection, Source};
 use crate::limits::PREFETCH_MAPPINGS_MAX;
 use crate::manager::ahead::Guess;
 use crate::manager::answer::{protection, single};
-use crate::manager::{
-    Coming, FaultKind, Manager, Move, Pending, Primary, Reason, Stage, Waiter, Wanted,
-};
+use crate::manager::{Coming, FaultKind, Manager, Pending, Primary, Reason, Stage, Waiter, Wanted};
 use crate::page::{Kept, MoveId, Residency, grown};
 use crate::prefetch::Cause;
 use crate::{Access, Placement};
@@ -23,16 +21,12 @@ impl Manager {
         wanted: Wanted,
         then: Option<Guess>,
     ) {
-        let entry = self.object_mut(object);
-        entry.in_flight += 1;
+        let entry = self.object(object);
         let bytes = range.count().bytes(entry.page_size).get();
         let in_ram = entry.placement == Placement::Ram;
         let faulted = wanted.asked().is_some();
         let stage = Stage::Waiting(Coming::new(wanted, then));
-        let reason = Reason::Demand;
-        let waiters = SmallVec::new();
-        let number = self.moves.insert(Move { object, range, waiters, stage, reason });
-        let at = MoveId(u32::try_from(number).expect("moves are few"));
+        let at = self.begin_move(object, range, stage, Reason::Demand);
         if in_ram || (self.queue.is_empty() && bytes <= self.pool.free()) {
             self.begin_fill(at);
             return;

@@ -1,10 +1,11 @@
 //! Room: who gets what is freed, and what is in flight where.
 
-use bo_units::{MappingId, ObjectId, PageCount};
+use bo_units::{MappingId, ObjectId, PageCount, PageRange};
+use smallvec::SmallVec;
 
 use crate::Placement;
 use crate::effect::Action;
-use crate::manager::{Coming, Manager, Reason, Stage, Wanted};
+use crate::manager::{Coming, Manager, Move, Reason, Stage, Wanted};
 use crate::page::{MoveId, Residency};
 
 impl Manager {
@@ -112,6 +113,20 @@ impl Manager {
             return false;
         }
         true
+    }
+
+    /// One more run of an object's pages is on its way in or out, or being copied.
+    pub(crate) fn begin_move(
+        &mut self,
+        object: ObjectId,
+        range: PageRange,
+        stage: Stage,
+        reason: Reason,
+    ) -> MoveId {
+        self.object_mut(object).in_flight += 1;
+        let waiters = SmallVec::new();
+        let number = self.moves.insert(Move { object, range, waiters, stage, reason });
+        MoveId(u32::try_from(number).expect("moves are few"))
     }
 
     /// A move or an answer of this object is over.

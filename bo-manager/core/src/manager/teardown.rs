@@ -45,7 +45,11 @@ impl Manager {
         Ok(())
     }
 
-    /// Gives one handle back. The last one of the last holder frees the object.
+    /// Gives one handle back. The last one of the last holder frees the object:
+    /// [`Action::Freed`] follows when others can have what it took, which is when nothing of it is
+    /// in flight any more.
+    ///
+    /// Returns true if that was the last one.
     ///
     /// # Errors
     ///
@@ -55,14 +59,15 @@ impl Manager {
         _now: Tick,
         client: ClientId,
         object: ObjectId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let holds = &mut self.clients.get_mut(client).ok_or(Refusal::Gone)?.holds;
         let hold = holds.get_mut(&object.slot).filter(|hold| hold.object == object);
         let hold = hold.filter(|hold| hold.handles > 0).ok_or(Refusal::Gone)?;
         hold.handles -= 1;
         self.drop_hold_if_empty(client, object);
+        let last = self.objects.get(object).is_none_or(|object| object.dying);
         self.settle();
-        Ok(())
+        Ok(last)
     }
 
     /// A client is gone, in whatever way: everything that it held comes back.
@@ -216,6 +221,7 @@ impl Manager {
             }
         }
         self.stats.frees += 1;
+        self.tell(Action::Freed { object: id });
         self.shed_surplus();
     }
 

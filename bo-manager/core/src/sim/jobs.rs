@@ -229,6 +229,7 @@ impl Shell {
                 job.kind = Kind::Discard;
                 self.plan_discard(&mut job, &slots);
             }
+            Action::Freed { .. } => {}
             Action::Detached { mapping } => job.ops.push_back(Op::Detached(mapping)),
             Action::Yield => job.kind = Kind::Yield,
             Action::Destroy { object } => {

@@ -87,6 +87,7 @@ impl Sim {
             | Action::Poison { .. }
             | Action::Discard { .. }
             | Action::Detached { .. }
+            | Action::Freed { .. }
             | Action::Destroy { .. }
             | Action::Yield => {}
         }

@@ -152,7 +152,7 @@ impl Sim {
         let job = Job::new(None, Kind::Attach { mapping, failed: false });
         self.shell.jobs.push(job);
         let job = self.shell.jobs.len() - 1;
-        self.plan_guards(job, mapping, Guard { runs: attached.guard, rest: attached.rest });
+        self.plan_guards(job, mapping, attached.guard);
     }
 
     /// One step of protecting a new mapping.

@@ -107,7 +107,7 @@ fn a_mapping_that_is_made_during_a_cleaning_is_guarded_too() {
     let copy = desk.next();
     let view = desk.manager.mapping_view(mapping).expect("it lives");
     let attached = desk.manager.attach(view.client, view.object, range(2, 20), Access::ReadWrite);
-    assert_eq!(attached.expect("it may be mapped").guard, [range(2, 6)]);
+    assert_eq!(attached.expect("it may be mapped").guard.runs, [range(2, 6)]);
     desk.finish(&copy);
     desk.settle();
 }
@@ -148,7 +148,7 @@ fn an_object_that_dies_while_it_is_cleaned_takes_everything_with_it() {
     assert!(desk.todo.is_empty());
     desk.finish(&copy);
     // Its pages are forgotten a part at a time.
-    assert_eq!(names(&desk.settle()), ["yield", "yield", "destroy"]);
+    assert_eq!(names(&desk.settle()), ["yield", "yield", "destroy", "freed"]);
     let gauges = desk.manager.gauges();
     assert_eq!((gauges.vram_used_bytes, gauges.store_held_bytes), (0, 0));
 }

@@ -175,7 +175,10 @@ impl Desk {
             Action::Discard { .. } => Outcome::Discarded,
             Action::Destroy { .. } => Outcome::Destroyed,
             Action::Yield => Outcome::Yielded,
-            Action::Wake { .. } | Action::Poison { .. } | Action::Detached { .. } => return None,
+            Action::Wake { .. }
+            | Action::Poison { .. }
+            | Action::Detached { .. }
+            | Action::Freed { .. } => return None,
         })
     }
 
@@ -201,6 +204,7 @@ pub(crate) fn names(actions: &[Action]) -> Vec<&'static str> {
         Action::Punch { .. } => "punch",
         Action::Discard { .. } => "discard",
         Action::Detached { .. } => "detached",
+        Action::Freed { .. } => "freed",
         Action::Destroy { .. } => "destroy",
         Action::Yield => "yield",
     };

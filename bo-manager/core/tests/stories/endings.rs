@@ -1,8 +1,8 @@
 //! How things end: mappings, objects, clients, the day's work.
 
-use bo_core::{Access, Action, Copied, Outcome, Prefetch, Refusal};
+use bo_core::{Access, Action, Copied, Outcome, Placement, Prefetch, Refusal};
 
-use crate::desk::{Desk, NOW, names, range};
+use crate::desk::{Desk, NOW, names, pages, range};
 
 #[test]
 fn a_detach_waits_for_what_is_in_flight() {
@@ -54,7 +54,7 @@ fn a_client_that_goes_gives_everything_back() {
     let mapping = desk.map(client, object);
     desk.dirty(mapping, 0..20);
     assert_eq!(desk.manager.client_gone(NOW, client), [mapping]);
-    assert_eq!(names(&desk.settle()), ["destroy"]);
+    assert_eq!(names(&desk.settle()), ["destroy", "freed"]);
     let gauges = desk.manager.gauges();
     assert_eq!((gauges.vram_used_bytes, gauges.ram_used_bytes), (0, 0));
     assert_eq!((gauges.committed_bytes, gauges.objects, gauges.clients), (0, 0, 0));
@@ -71,7 +71,7 @@ fn a_shared_object_lives_as_long_as_its_last_holder() {
     assert!(desk.settle().is_empty());
     assert_eq!(desk.manager.access(other, object), Ok(Access::ReadOnly));
     desk.manager.release(NOW, other, object).expect("it has a handle");
-    assert_eq!(names(&desk.settle()), ["destroy"]);
+    assert_eq!(names(&desk.settle()), ["destroy", "freed"]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_mapping_keeps_its_object_after_the_last_handle() {
     desk.load(mapping, 1);
     assert_eq!(names(&desk.settle()), ["fill"]);
     desk.manager.detach(NOW, client, mapping).expect("it is mapped");
-    assert_eq!(names(&desk.settle()), ["destroy", "detached"]);
+    assert_eq!(names(&desk.settle()), ["destroy", "detached", "freed"]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_dying_object_waits_for_what_is_in_flight() {
     assert!(matches!(punch.action, Action::Punch { .. }));
     assert!(desk.todo.is_empty());
     desk.finish(&punch);
-    assert_eq!(names(&desk.settle()), ["destroy"]);
+    assert_eq!(names(&desk.settle()), ["destroy", "freed"]);
 }
 
 #[test]
@@ -191,4 +191,34 @@ fn an_object_that_dies_in_the_queue_gives_its_frames_to_who_waits_before_it() {
     desk.settle();
     assert_eq!(desk.manager.stats().verdicts_refault, 16 + 1);
     assert!(desk.manager.is_idle(), "who waits has the frames of who went");
+}
+
+#[test]
+fn the_last_release_says_so_and_its_room_follows_when_nothing_is_in_flight() {
+    let mut desk = Desk::new(16, 16);
+    let (client, other) = (desk.client(), desk.client());
+    let object = desk.object(client, 24);
+    desk.manager.hold(other, object, Access::ReadOnly).expect("it was handed over");
+    let mapping = desk.map(client, object);
+    desk.load(mapping, 0);
+    assert_eq!(desk.manager.release(NOW, other, object), Ok(false), "another holds it");
+    desk.manager.detach(NOW, client, mapping).expect("it is its own");
+    assert_eq!(desk.manager.release(NOW, client, object), Ok(false), "it is still mapped");
+    let done = desk.settle();
+    assert_eq!(names(&done), ["fill", "detached", "destroy", "freed"]);
+    assert!(desk.ask(client, pages(24), 4096, Placement::Vram).is_ok(), "its room is free");
+}
+
+#[test]
+fn a_page_in_flight_keeps_the_room_of_an_object_that_was_released() {
+    let mut desk = Desk::new(16, 16);
+    let client = desk.client();
+    let object = desk.object(client, 24);
+    let start = desk.manager.start_prefetch();
+    desk.manager.prefetch(NOW, client, object, range(0, 1), start).expect("it holds it");
+    desk.take();
+    assert_eq!(desk.manager.release(NOW, client, object), Ok(true));
+    assert!(desk.ask(client, pages(24), 4096, Placement::Vram).is_err(), "it is not free yet");
+    assert_eq!(names(&desk.settle()), ["fill", "destroy", "freed"]);
+    assert!(desk.ask(client, pages(24), 4096, Placement::Vram).is_ok());
 }

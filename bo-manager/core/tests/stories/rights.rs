@@ -83,11 +83,11 @@ fn a_new_mapping_is_guarded_where_a_write_must_be_seen() {
     desk.load(mapping, 18);
     let copy = desk.next();
     let attached = desk.manager.attach(client, object, range(0, 20), Access::ReadWrite);
-    assert_eq!(attached.expect("it may be mapped").guard, [range(0, 2)]);
+    assert_eq!(attached.expect("it may be mapped").guard.runs, [range(0, 2)]);
     let attached = desk.manager.attach(client, object, range(1, 4), Access::ReadWrite);
-    assert_eq!(attached.expect("it may be mapped").guard, [range(1, 1)]);
+    assert_eq!(attached.expect("it may be mapped").guard.runs, [range(1, 1)]);
     let attached = desk.manager.attach(client, object, range(0, 20), Access::ReadOnly);
-    assert_eq!(attached.expect("it may be mapped").guard, []);
+    assert_eq!(attached.expect("it may be mapped").guard.runs, []);
     desk.finish(&copy);
     desk.settle();
 }

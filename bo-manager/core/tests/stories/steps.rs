@@ -45,7 +45,7 @@ fn a_large_object_is_forgotten_a_leaf_at_a_time_before_its_file_goes() {
     check(&desk);
     assert_eq!(desk.manager.gauges().vram_used_bytes, pages(101).get());
     desk.finish(&step);
-    assert_eq!(names(&desk.settle()), ["yield", "yield", "yield", "destroy"]);
+    assert_eq!(names(&desk.settle()), ["yield", "yield", "yield", "destroy", "freed"]);
     check(&desk);
     let gauges = desk.manager.gauges();
     assert_eq!((gauges.vram_used_bytes, gauges.committed_bytes), (SMALL, SMALL));
@@ -67,7 +67,7 @@ fn slots_of_a_large_object_are_free_before_its_file_goes() {
         check(&desk);
     }
     assert_eq!(desk.manager.gauges().store_held_bytes, 0);
-    assert_eq!(names(&desk.settle()), ["destroy"]);
+    assert_eq!(names(&desk.settle()), ["destroy", "freed"]);
     assert_eq!(desk.manager.gauges().vram_used_bytes, 0);
 }
 
@@ -105,8 +105,8 @@ fn a_new_mapping_is_guarded_in_steps_as_things_stand_at_each() {
     desk.dirty(mapping, 0..40);
     let attached = desk.manager.attach(client, object, range(0, 40), Access::ReadWrite);
     let attached = attached.expect("it may be mapped");
-    assert_eq!(attached.guard, [range(0, 8)]);
-    assert_eq!(attached.rest, Some(range(8, 32)));
+    assert_eq!(attached.guard.runs, [range(0, 8)]);
+    assert_eq!(attached.guard.rest, Some(range(8, 32)));
     // Meanwhile page 8 leaves, and the new mapping is protected with the others.
     desk.load(mapping, 0);
     let copy = desk.next();
@@ -137,7 +137,7 @@ fn a_mapping_that_went_while_it_was_guarded_needs_no_more() {
     desk.dirty(mapping, 0..4);
     let attached = desk.manager.attach(client, object, range(0, 4), Access::ReadWrite);
     let attached = attached.expect("it may be mapped");
-    let rest = attached.rest.expect("one page is looked at in a step");
+    let rest = attached.guard.rest.expect("one page is looked at in a step");
     desk.manager.client_gone(NOW, client);
     desk.settle();
     assert_eq!(desk.manager.guard_more(attached.mapping, rest), bo_core::Guard::default());

@@ -74,6 +74,7 @@ impl Walker {
                 | Action::CopyOut { .. }
                 | Action::Discard { .. }
                 | Action::Detached { .. }
+                | Action::Freed { .. }
                 | Action::Destroy { .. } => {}
             }
         }
