@@ -18,9 +18,12 @@ use crate::page::{Kept, MoveId, Residency, StoreCopy};
 /// The mark of a frame whose page the cleaner has copied, and nobody has written to since.
 const CLEANED: u8 = 1 << 7;
 
+/// The mark of a frame whose page was to leave, but is dirty, and clean ones left instead.
+const PASSED_OVER: u8 = 1 << 6;
+
 /// The rest of a mark: when a page was last written to although it had been cleaned, in parts of a
 /// pool that were filled, from 1 to this and round again; zero: never.
-const PART: u8 = CLEANED - 1;
+const PART: u8 = PASSED_OVER - 1;
 
 /// How far ahead the cleaner works.
 #[derive(Debug, Default)]
@@ -100,7 +103,7 @@ impl Manager {
         since > 0 && (self.part() + PART - since) % PART < SHY_PARTS
     }
 
-    /// The time, in parts of a pool that were filled. After sixteen pools it begins again: a page
+    /// The time, in parts of a pool that were filled. After eight pools it begins again: a page
     /// that was shy then is for a moment shy once more, which does no harm.
     fn part(&self) -> u8 {
         let parts = self.stats.filled_bytes / (self.pool.capacity() / TURNOVER_PARTS).max(1);
@@ -196,7 +199,18 @@ impl Manager {
 
     /// The copy of a page is given up, by a write or for others.
     pub(crate) fn note_dirty(&mut self, frame: FrameId) {
-        self.frames.set_mark(frame, self.frames.mark(frame) & PART);
+        self.frames.set_mark(frame, self.frames.mark(frame) & !CLEANED);
+    }
+
+    /// A clean page leaves instead of the dirty one in this frame. That happens to it once: pages
+    /// that are only read would else keep those at the cold end for ever.
+    pub(crate) fn pass_over(&mut self, frame: FrameId) {
+        self.frames.set_mark(frame, self.frames.mark(frame) | PASSED_OVER);
+    }
+
+    /// True if it was the turn of the page in this frame before.
+    pub(crate) fn was_passed_over(&self, frame: FrameId) -> bool {
+        self.frames.mark(frame) & PASSED_OVER != 0
     }
 
     /// A page leaves, clean.

@@ -216,22 +216,37 @@ impl Manager {
     }
 
     /// Of pages that are about equally cold the clean ones leave first: they cost a punch, where
-    /// the others cost a protection in each mapping and a copy as well.
-    fn prefer_clean(&self, want: u64, victims: &mut Vec<FrameId>) {
-        let is_clean = |key: PageKey| {
-            self.objects.at_slot(key.object).is_some_and(|each| each.pages.get(key.page).is_clean())
+    /// the others cost a protection in each mapping and a copy as well. A dirty page gives way
+    /// once.
+    fn prefer_clean(&mut self, want: u64, victims: &mut Vec<FrameId>) {
+        let mut passed_over: SmallVec<[FrameId; 64]> = SmallVec::new();
+        let goes_first = |frame: FrameId, key: PageKey| {
+            let object = self.objects.at_slot(key.object);
+            object.is_some_and(|object| object.pages.get(key.page).is_clean())
+                || self.was_passed_over(frame)
         };
         let size = |key| self.size_if_evictable(key).unwrap_or(0);
-        let keys = victims.iter().map(|frame| self.frames.page(*frame));
-        let clean: u64 = keys.filter(|key| is_clean(*key)).map(size).sum();
-        let (mut clean_left, mut dirty_left) = (want, want.saturating_sub(clean));
+        let keys = victims.iter().map(|frame| (*frame, self.frames.page(*frame)));
+        let first = keys.filter(|(frame, key)| goes_first(*frame, *key));
+        let first: u64 = first.map(|(_, key)| size(key)).sum();
+        let (mut first_left, mut dirty_left) = (want, want.saturating_sub(first));
+        // Those whose turn it is; the others were only looked at for clean ones among them.
+        let mut due = want;
         victims.retain(|frame| {
             let key = self.frames.page(*frame);
-            let left = if is_clean(key) { &mut clean_left } else { &mut dirty_left };
-            let stays = *left > 0;
+            let is_first = goes_first(*frame, key);
+            let left = if is_first { &mut first_left } else { &mut dirty_left };
+            let goes = *left > 0;
             *left = left.saturating_sub(size(key));
-            stays
+            if !goes && !is_first && due > 0 {
+                passed_over.push(*frame);
+            }
+            due = due.saturating_sub(size(key));
+            goes
         });
+        for frame in passed_over {
+            self.pass_over(frame);
+        }
     }
 
     pub(crate) fn size_if_evictable(&self, key: PageKey) -> Option<u64> {

@@ -55,6 +55,27 @@ fn a_fault_evicts_only_when_no_room_is_left() {
     assert_eq!(desk.manager.stats().evictions_direct, 1);
 }
 
+#[test]
+fn dirty_pages_give_way_to_clean_ones_once_and_not_for_ever() {
+    let (mut desk, mapping) = desk(|config| config.reclaim_start_free = pages(0));
+    let load_all = |desk: &mut Desk, pages: std::ops::Range<u32>| {
+        for page in pages {
+            desk.load(mapping, page);
+            desk.settle();
+        }
+    };
+    load_all(&mut desk, 0..200);
+    load_all(&mut desk, 0..200);
+    load_all(&mut desk, 0..100);
+    let copied = desk.manager.stats().evictions_copied;
+    assert_eq!(copied, 200, "each has been in the store");
+    desk.dirty(mapping, 100..103);
+    // From here on only loads: there is always a clean page that can leave instead.
+    load_all(&mut desk, 103..200);
+    load_all(&mut desk, 0..200);
+    assert_eq!(desk.manager.stats().evictions_copied, copied + 3);
+}
+
 /// Uses 95 of 100 pages over and over.
 fn go_round(desk: &mut Desk, mapping: MappingId, rounds: u32) -> u64 {
     for _ in 0..rounds {
