@@ -23,6 +23,7 @@ mod patterns;
 pub mod policy;
 mod pool;
 mod prefetch;
+mod ranking;
 mod refusal;
 mod stats;
 mod store;
@@ -34,7 +35,7 @@ pub use effect::{
     Action, Copied, Effect, EffectId, Install, InstallEnd, Outcome, Protection, Slot, Source,
 };
 pub use entities::{ClientView, HoldSums, MappingView, ObjectView};
-pub use frames::FrameId;
+pub use frames::{FrameId, Links, List};
 pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{

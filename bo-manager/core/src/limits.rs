@@ -35,6 +35,9 @@ pub struct CoreConfig {
     pub reclaim_yields: bool,
     /// The cleaner works while more bytes than this are in use. `None`: it never does.
     pub clean_start: Option<ByteCount>,
+    /// Whether clean pages leave before dirty ones that are about as cold. Without it pages leave
+    /// in exactly the order of the policy.
+    pub prefer_clean: bool,
     /// The eviction policy, by name.
     pub policy: String,
     /// The ceilings.
@@ -59,6 +62,7 @@ impl CoreConfig {
             reserve: ByteCount::new(vram.get() / 16),
             reclaim_yields: true,
             clean_start: Some(ByteCount::new(vram.get() / 10 * 7)),
+            prefer_clean: true,
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
             step_pages: 512,

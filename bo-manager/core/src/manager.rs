@@ -12,9 +12,9 @@ use crate::frames::{FrameId, FrameList, FrameTable};
 use crate::limits::{self, CoreConfig};
 use crate::page::{MoveId, PageKey};
 use crate::patterns::PatternTable;
-use crate::policy::{self, EvictionPolicy};
 use crate::pool::Pool;
 use crate::prefetch::{Accuracy, Samples};
+use crate::ranking::Ranking;
 use crate::stats::Stats;
 use crate::store::{Exchange, StoreBook};
 
@@ -198,7 +198,8 @@ pub struct Manager {
     pub(crate) ram_peak: u64,
     /// How many live VRAM-placed objects have pages of 4 KiB, 8 KiB, … 2 MiB.
     pub(crate) page_sizes: [u32; 10],
-    pub(crate) policy: Box<dyn EvictionPolicy>,
+    /// In which order they should leave.
+    pub(crate) ranking: Ranking,
     pub(crate) moves: Slab<Move>,
     pub(crate) pending: Slab<Pending>,
     /// Fills without room, oldest first. What is freed goes to the first of them.
@@ -238,7 +239,8 @@ impl Manager {
     /// If the configuration names a policy that does not exist; the shell has checked it.
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
-        let policy = policy::by_name(&config.policy).expect("the shell has checked the name");
+        let ranking = Ranking::by_name(&config.policy, config.vram.get());
+        let ranking = ranking.expect("the shell has checked the name");
         let ram = config.ram.get();
         Self {
             pool: Pool::new(config.vram),
@@ -255,7 +257,7 @@ impl Manager {
             ram_placed: 0,
             ram_peak: 0,
             page_sizes: [0; 10],
-            policy,
+            ranking,
             moves: Slab::with_capacity(limits::IN_FLIGHT_USUAL),
             pending: Slab::with_capacity(limits::IN_FLIGHT_USUAL),
             queue: VecDeque::new(),

@@ -4,9 +4,20 @@
 use crate::frames::FrameId;
 use crate::page::PageKey;
 
+mod books;
 mod lru;
 
+pub use books::Books;
 pub use lru::Lru;
+
+/// Why a page leaves its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Departure {
+    /// Its room is needed. It may come back.
+    Evicted,
+    /// Its object is no more.
+    Freed,
+}
 
 /// Proposes victims. It keeps its own books and never touches a page; the mechanism checks every
 /// name again, so a poor policy can waste work but cannot break a rule.
@@ -17,22 +28,26 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// The name an operator selects it by.
     fn name(&self) -> &'static str;
 
-    /// `frame` now holds `page`.
-    fn on_filled(&mut self, frame: FrameId, page: PageKey);
+    /// `frame` now holds `page`. It was [entered](Books::enter) a moment ago.
+    ///
+    /// A page whose eviction was called off comes back this way as well.
+    fn on_filled(&mut self, books: &mut Books, frame: FrameId, page: PageKey);
 
     /// Somebody was seen to use `frame`: it faulted though it is present, or was touched on
-    /// request.
-    fn on_touched(&mut self, frame: FrameId);
+    /// request. The policy may not know it any more.
+    fn on_touched(&mut self, books: &mut Books, frame: FrameId);
 
-    /// `frame` is being evicted or freed, or its object is. Always called before its number is
-    /// used again, and perhaps more than once.
-    fn on_gone(&mut self, frame: FrameId);
+    /// `page` leaves `frame`. Always called before the number of the frame is used again, and
+    /// perhaps more than once.
+    fn on_gone(&mut self, books: &mut Books, frame: FrameId, page: PageKey, departure: Departure);
 
     /// Appends victims to `victims`, best first, until they add up to `want` bytes.
     ///
-    /// `size_if_evictable` gives the bytes a frame would free, or `None` if it must stay.
+    /// `size_if_evictable` gives the bytes a frame would free, or `None` if it must stay. Not all
+    /// that is proposed is taken: [`Self::on_gone`] says what was.
     fn propose(
-        &self,
+        &mut self,
+        books: &mut Books,
         want: u64,
         size_if_evictable: &dyn Fn(FrameId) -> Option<u64>,
         victims: &mut Vec<FrameId>,
@@ -41,19 +56,10 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Appends the frames that would leave next and were not looked at since they became so cold,
     /// `want` bytes of them or a little more; none once `ahead` bytes were looked at and are still
     /// there. The cleaner asks. A policy that cannot tell is served without one.
-    ///
-    /// `size` gives the bytes of a frame.
-    fn survey(
-        &mut self,
-        _ahead: u64,
-        _want: u64,
-        _size: &dyn Fn(FrameId) -> u64,
-        _looked: &mut Vec<FrameId>,
-    ) {
-    }
+    fn survey(&mut self, _books: &mut Books, _ahead: u64, _want: u64, _looked: &mut Vec<FrameId>) {}
 
     /// How many bytes, about, [`Self::survey`] could still append. Constant time.
-    fn survey_left(&self, _ahead: u64) -> u64 {
+    fn survey_left(&self, _books: &Books, _ahead: u64) -> u64 {
         0
     }
 }

@@ -113,7 +113,7 @@ impl Manager {
         *since = epoch;
         let (frame, guarded) = (*frame, entry.copy.is_guarded());
         if self.object(object).placement == Placement::Vram {
-            self.policy.on_touched(frame);
+            self.ranking.touched(frame);
         }
         let range = single(page);
         let action = match kind {

@@ -53,11 +53,7 @@ impl Manager {
         let window = self.clean_window();
         let mut looked = std::mem::take(&mut self.victims);
         looked.clear();
-        let size = |frame| {
-            let object = self.objects.at_slot(self.frames.page(frame).object);
-            object.expect("a framed page has an object").page_size.bytes()
-        };
-        self.policy.survey(window, EVICT_RUN_BYTES, &size, &mut looked);
+        self.ranking.survey(window, EVICT_RUN_BYTES, &mut looked);
         let any = !looked.is_empty();
         looked.retain(|frame| self.is_worth_cleaning(*frame));
         let runs = self.runs(&mut looked, Reason::Background);
@@ -77,7 +73,7 @@ impl Manager {
         if self.pool.used() <= start.get() || tight || resting {
             return 0;
         }
-        self.policy.survey_left(self.clean_window())
+        self.ranking.survey_left(self.clean_window())
     }
 
     /// How much of the cold end is kept clean: one run at the least, at the most what one round of

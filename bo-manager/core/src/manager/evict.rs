@@ -10,6 +10,7 @@ use crate::manager::answer::single;
 use crate::manager::reclaim::Run;
 use crate::manager::{Manager, Pending, Reason, Stage, Transfer};
 use crate::page::{Kept, MoveId, Residency, StoreCopy, grown, run as pages};
+use crate::policy::Departure;
 use crate::store::Exchange;
 
 /// What may be done for a slot when the store has none.
@@ -32,7 +33,7 @@ impl Manager {
                 panic!("a victim is present and idle")
             };
             page.residency = Residency::Evicting(at, frame);
-            self.policy.on_gone(frame);
+            self.ranking.gone(frame, Self::key(run.object, index), Departure::Evicted);
             self.retained.remove(frame);
         }
         object.mark_leaving(run.range);
@@ -179,7 +180,7 @@ impl Manager {
         page.copy = StoreCopy::DIRTY;
         object.set_residency(index, Residency::Resident { busy: 0, frame, since: self.epoch });
         self.evicting -= bytes;
-        self.policy.on_filled(frame, Self::key(id, index));
+        self.ranking.filled(frame, Self::key(id, index), bytes);
     }
 
     /// Every mapping is protected and the copy is complete: the page is clean. One that is the

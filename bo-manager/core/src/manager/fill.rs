@@ -184,7 +184,8 @@ impl Manager {
         let stored = page.copy.slot().is_some();
         object.resident = PageCount::new(object.resident.get() + 1);
         if object.placement == Placement::Vram {
-            self.policy.on_filled(frame, Self::key(id, index));
+            let bytes = object.page_size.bytes();
+            self.ranking.filled(frame, Self::key(id, index), bytes);
         }
         match (dirty, stored) {
             (true, _) => self.make_dirty(id, index),

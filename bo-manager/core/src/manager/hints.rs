@@ -73,7 +73,7 @@ impl Manager {
             let page = entry.pages.get_mut(PageIndex::new(at));
             if let Residency::Resident { frame, since, .. } = &mut page.residency {
                 *since = self.epoch;
-                self.policy.on_touched(*frame);
+                self.ranking.touched(*frame);
             }
         }
         Ok(rest)

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bo_units::{ObjectId, PageRange, Tick};
 use smallvec::SmallVec;
 
+use crate::arena::Arena;
 use crate::effect::Action;
+use crate::entities::Object;
 use crate::frames::FrameId;
 use crate::limits::{
     self, DYING_STEP_FRAMES, EVICT_RUN_BYTES, EVICT_RUN_PAGES, LOOK_AHEAD_PAGES, LOOK_AHEAD_PART,
@@ -211,6 +213,9 @@ impl Manager {
     /// How much further than what is wanted clean pages are looked for: as much again, a few
     /// pages at the least, and never so far that a small pool loses what is in use.
     fn look_ahead(&self, want: u64) -> u64 {
+        if !self.config.prefer_clean {
+            return 0;
+        }
         let least = LOOK_AHEAD_PAGES * self.smallest_page();
         want.max(least).min(self.pool.capacity() / LOOK_AHEAD_PART)
     }
@@ -219,6 +224,9 @@ impl Manager {
     /// the others cost a protection in each mapping and a copy as well. A dirty page gives way
     /// once.
     fn prefer_clean(&mut self, want: u64, victims: &mut Vec<FrameId>) {
+        if !self.config.prefer_clean {
+            return;
+        }
         let mut passed_over: SmallVec<[FrameId; 64]> = SmallVec::new();
         let goes_first = |frame: FrameId, key: PageKey| {
             let object = self.objects.at_slot(key.object);
@@ -250,17 +258,24 @@ impl Manager {
     }
 
     pub(crate) fn size_if_evictable(&self, key: PageKey) -> Option<u64> {
-        let object = self.objects.at_slot(key.object)?;
-        match object.pages.get(key.page).residency {
-            Residency::Resident { busy: 0, .. } if !object.dying => Some(object.page_size.bytes()),
-            Residency::Resident { .. }
-            | Residency::Absent
-            | Residency::Waiting(_)
-            | Residency::Filling(..)
-            | Residency::Evicting(..) => None,
-        }
+        size_if_evictable(&self.objects, key)
     }
+}
 
+/// The bytes that this page would free, if it can leave now.
+pub(crate) fn size_if_evictable(objects: &Arena<ObjectId, Object>, key: PageKey) -> Option<u64> {
+    let object = objects.at_slot(key.object)?;
+    match object.pages.get(key.page).residency {
+        Residency::Resident { busy: 0, .. } if !object.dying => Some(object.page_size.bytes()),
+        Residency::Resident { .. }
+        | Residency::Absent
+        | Residency::Waiting(_)
+        | Residency::Filling(..)
+        | Residency::Evicting(..) => None,
+    }
+}
+
+impl Manager {
     /// Joins neighbours that can be moved together. The mechanism checks every name again here.
     pub(crate) fn runs(&self, victims: &mut Vec<FrameId>, reason: Reason) -> SmallVec<[Run; 8]> {
         victims.sort_unstable_by_key(|frame| self.frames.page(*frame));
@@ -300,7 +315,8 @@ mod tests {
 
     use super::*;
     use crate::page::run as pages;
-    use crate::policy::EvictionPolicy;
+    use crate::policy::{Books, Departure, EvictionPolicy};
+    use crate::ranking::Ranking;
     use crate::{AllocRequest, CoreConfig, InstallEnd, Outcome, Placement};
 
     /// Names every frame that it ever saw, twice.
@@ -311,12 +327,18 @@ mod tests {
         fn name(&self) -> &'static str {
             "stutter"
         }
-        fn on_filled(&mut self, frame: FrameId, _page: PageKey) {
+        fn on_filled(&mut self, _: &mut Books, frame: FrameId, _page: PageKey) {
             self.0.extend([frame, frame]);
         }
-        fn on_touched(&mut self, _frame: FrameId) {}
-        fn on_gone(&mut self, _frame: FrameId) {}
-        fn propose(&self, _: u64, _: &dyn Fn(FrameId) -> Option<u64>, victims: &mut Vec<FrameId>) {
+        fn on_touched(&mut self, _: &mut Books, _frame: FrameId) {}
+        fn on_gone(&mut self, _: &mut Books, _frame: FrameId, _page: PageKey, _: Departure) {}
+        fn propose(
+            &mut self,
+            _: &mut Books,
+            _: u64,
+            _: &dyn Fn(FrameId) -> Option<u64>,
+            victims: &mut Vec<FrameId>,
+        ) {
             victims.extend(&self.0);
         }
     }
@@ -325,7 +347,7 @@ mod tests {
     fn a_policy_that_repeats_itself_cannot_evict_a_page_twice() {
         let small = ByteCount::new(16 * 4096);
         let mut manager = Manager::new(CoreConfig::new(small, small));
-        manager.policy = Box::new(Stutter::default());
+        manager.ranking = Ranking::new(Box::<Stutter>::default(), small.get());
         let client = manager.connect("a client").expect("there is room");
         let (placement, label) = (Placement::Vram, String::new());
         let request = AllocRequest { bytes: small, page_size: None, placement, label };

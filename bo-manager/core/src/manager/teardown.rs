@@ -8,6 +8,7 @@ use crate::effect::{Action, Slot};
 use crate::limits::{GONE_STEP_HOLDS, GONE_STEP_MAPPINGS};
 use crate::manager::{Manager, Pending};
 use crate::page::{Kept, Residency, run};
+use crate::policy::Departure;
 use crate::prefetch::Place;
 use crate::refusal::Refusal;
 
@@ -185,7 +186,7 @@ impl Manager {
                 Residency::Absent => {}
                 Residency::Resident { frame, .. } => {
                     self.retained.remove(frame);
-                    self.policy.on_gone(frame);
+                    self.ranking.gone(frame, self.frames.page(frame), Departure::Freed);
                     self.frames.put_back(frame);
                 }
                 Residency::Waiting(_) | Residency::Filling(..) | Residency::Evicting(..) => {

@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 use crate::frames::FrameId;
 use crate::limits::DYING_STEP_FRAMES;
 use crate::manager::Manager;
+use crate::manager::reclaim::size_if_evictable;
+use crate::policy::Departure;
 
 impl Manager {
     /// Asks the policy, which may name frames of objects that are dying and not yet forgotten. It
@@ -14,21 +16,22 @@ impl Manager {
     /// says how many these were.
     pub(crate) fn propose(&mut self, want: u64, victims: &mut Vec<FrameId>) -> usize {
         let dying: RefCell<SmallVec<[FrameId; DYING_STEP_FRAMES]>> = RefCell::default();
+        let Self { ranking, frames, objects, .. } = self;
         let size = |frame| {
-            let key = self.frames.page(frame);
-            let object = self.objects.at_slot(key.object);
+            let key = frames.page(frame);
+            let object = objects.at_slot(key.object);
             if object.is_none_or(|object| !object.dying) {
-                return self.size_if_evictable(key);
+                return size_if_evictable(objects, key);
             }
             let mut dying = dying.borrow_mut();
             dying.push(frame);
             // So much that the policy stops here. The name is checked again, and not taken.
             (dying.len() == DYING_STEP_FRAMES).then_some(want)
         };
-        self.policy.propose(want, &size, victims);
+        ranking.propose(want, &size, victims);
         let dying = dying.into_inner();
         for frame in &dying {
-            self.policy.on_gone(*frame);
+            self.ranking.gone(*frame, self.frames.page(*frame), Departure::Freed);
         }
         dying.len()
     }

@@ -49,7 +49,7 @@ impl Manager {
     /// The name of the policy in use.
     #[must_use]
     pub fn policy_name(&self) -> &'static str {
-        self.policy.name()
+        self.ranking.name()
     }
 
     /// One object.

@@ -1,13 +1,16 @@
 //! Least recently used, over what can be seen: fills and touches.
 
-use crate::frames::{FrameId, FrameList};
+use crate::frames::{FrameId, List};
 use crate::page::PageKey;
-use crate::policy::EvictionPolicy;
+use crate::policy::{Books, Departure, EvictionPolicy};
+
+/// The tag of a frame that the cleaner has looked at.
+const SURVEYED: u8 = 1;
 
 /// Evicts what was filled or touched longest ago.
 #[derive(Debug, Default)]
 pub struct Lru {
-    order: FrameList,
+    order: List,
     surveyed: Surveyed,
 }
 
@@ -19,38 +22,31 @@ struct Surveyed {
     /// Its hottest frame.
     last: Option<FrameId>,
     bytes: u64,
-    /// For each frame the binary logarithm of its bytes; zero for those that are not in it.
-    shifts: Vec<u8>,
 }
 
 impl Surveyed {
-    fn add(&mut self, frame: FrameId, bytes: u64) {
-        if self.shifts.len() <= frame.index() {
-            self.shifts.resize(frame.index() + 1, 0);
-        }
-        assert!(bytes.is_power_of_two() && 1 < bytes, "a page has a power of two bytes");
-        self.shifts[frame.index()] = u8::try_from(bytes.trailing_zeros()).expect("at most 63");
-        self.bytes += bytes;
+    fn add(&mut self, books: &mut Books, frame: FrameId) {
+        books.set_tag(frame, SURVEYED);
+        self.bytes += books.bytes(frame);
         self.last = Some(frame);
     }
 
-    /// `frame` is about to leave its place in `order`.
-    fn remove(&mut self, frame: FrameId, order: &FrameList) {
-        let Some(shift) = self.shifts.get_mut(frame.index()) else { return };
-        if *shift == 0 {
+    /// `frame` is about to leave its place.
+    fn remove(&mut self, books: &mut Books, frame: FrameId) {
+        if books.tag(frame) != SURVEYED {
             return;
         }
-        self.bytes -= 1 << *shift;
-        *shift = 0;
+        self.bytes -= books.bytes(frame);
+        books.set_tag(frame, 0);
         if self.last == Some(frame) {
-            self.last = order.colder(frame);
+            self.last = books.links.colder(frame);
         }
     }
 
     /// The first frame that is not in it.
-    fn next(&self, order: &FrameList) -> Option<FrameId> {
+    fn next(&self, books: &Books, order: &List) -> Option<FrameId> {
         match self.last {
-            Some(last) => order.hotter(last),
+            Some(last) => books.links.hotter(last),
             None => order.coldest(),
         }
     }
@@ -61,30 +57,34 @@ impl EvictionPolicy for Lru {
         "lru"
     }
 
-    fn on_filled(&mut self, frame: FrameId, _page: PageKey) {
-        self.order.push_hottest(frame);
+    fn on_filled(&mut self, books: &mut Books, frame: FrameId, _page: PageKey) {
+        self.order.push_hottest(&mut books.links, frame);
     }
 
-    fn on_touched(&mut self, frame: FrameId) {
-        self.surveyed.remove(frame, &self.order);
-        if self.order.remove(frame) {
-            self.order.push_hottest(frame);
+    fn on_touched(&mut self, books: &mut Books, frame: FrameId) {
+        if books.links.contains(frame) {
+            self.surveyed.remove(books, frame);
+            self.order.remove(&mut books.links, frame);
+            self.order.push_hottest(&mut books.links, frame);
         }
     }
 
-    fn on_gone(&mut self, frame: FrameId) {
-        self.surveyed.remove(frame, &self.order);
-        self.order.remove(frame);
+    fn on_gone(&mut self, books: &mut Books, frame: FrameId, _page: PageKey, _: Departure) {
+        if books.links.contains(frame) {
+            self.surveyed.remove(books, frame);
+            self.order.remove(&mut books.links, frame);
+        }
     }
 
     fn propose(
-        &self,
+        &mut self,
+        books: &mut Books,
         want: u64,
         size_if_evictable: &dyn Fn(FrameId) -> Option<u64>,
         victims: &mut Vec<FrameId>,
     ) {
         let mut found = 0;
-        for frame in self.order.iter() {
+        for frame in self.order.iter(&books.links) {
             if found >= want {
                 return;
             }
@@ -95,25 +95,18 @@ impl EvictionPolicy for Lru {
         }
     }
 
-    fn survey(
-        &mut self,
-        ahead: u64,
-        want: u64,
-        size: &dyn Fn(FrameId) -> u64,
-        looked: &mut Vec<FrameId>,
-    ) {
+    fn survey(&mut self, books: &mut Books, ahead: u64, want: u64, looked: &mut Vec<FrameId>) {
         let mut found = 0;
         while found < want && self.surveyed.bytes < ahead {
-            let Some(frame) = self.surveyed.next(&self.order) else { return };
-            let bytes = size(frame);
-            self.surveyed.add(frame, bytes);
+            let Some(frame) = self.surveyed.next(books, &self.order) else { return };
+            self.surveyed.add(books, frame);
             looked.push(frame);
-            found += bytes;
+            found += books.bytes(frame);
         }
     }
 
-    fn survey_left(&self, ahead: u64) -> u64 {
-        match self.surveyed.next(&self.order) {
+    fn survey_left(&self, books: &Books, ahead: u64) -> u64 {
+        match self.surveyed.next(books, &self.order) {
             Some(_) => ahead.saturating_sub(self.surveyed.bytes),
             None => 0,
         }
@@ -127,18 +120,59 @@ mod tests {
 
     use super::*;
 
-    #[track_caller]
-    fn check(prepare: impl Fn(&mut Lru), want: u64, stay: &[u32], expected: &[u32]) {
-        let mut lru = Lru::default();
-        for number in 0..4 {
-            let key = PageKey { object: 0, page: PageIndex::new(number) };
-            lru.on_filled(FrameId(number), key);
+    /// The policy with its books, in a pool of frames of 4 KiB unless said otherwise.
+    struct Shelf {
+        lru: Lru,
+        books: Books,
+    }
+
+    fn key(number: u32) -> PageKey {
+        PageKey { object: 0, page: PageIndex::new(number) }
+    }
+
+    impl Shelf {
+        fn filled(count: u32) -> Shelf {
+            let mut shelf = Shelf { lru: Lru::default(), books: Books::new(1 << 20) };
+            (0..count).for_each(|number| shelf.fill(number, 4096));
+            shelf
         }
-        prepare(&mut lru);
-        let mut victims = Vec::new();
-        lru.propose(want, &|frame| (!stay.contains(&frame.0)).then_some(1), &mut victims);
-        let numbers: Vec<u32> = victims.iter().map(|frame| frame.0).collect();
-        assert_eq!(numbers, expected);
+
+        fn fill(&mut self, number: u32, bytes: u64) {
+            self.books.enter(FrameId(number), bytes);
+            self.lru.on_filled(&mut self.books, FrameId(number), key(number));
+        }
+
+        fn touch(&mut self, number: u32) {
+            self.lru.on_touched(&mut self.books, FrameId(number));
+        }
+
+        fn lose(&mut self, number: u32) {
+            let departure = Departure::Evicted;
+            self.lru.on_gone(&mut self.books, FrameId(number), key(number), departure);
+        }
+
+        fn propose(&mut self, want: u64, size: impl Fn(u32) -> Option<u64>) -> Vec<u32> {
+            let mut victims = Vec::new();
+            self.lru.propose(&mut self.books, want, &|frame| size(frame.0), &mut victims);
+            victims.iter().map(|frame| frame.0).collect()
+        }
+
+        fn survey(&mut self, ahead: u64, want: u64) -> Vec<u32> {
+            let mut looked = Vec::new();
+            self.lru.survey(&mut self.books, ahead, want, &mut looked);
+            looked.iter().map(|frame| frame.0).collect()
+        }
+
+        fn survey_left(&self, ahead: u64) -> u64 {
+            self.lru.survey_left(&self.books, ahead)
+        }
+    }
+
+    #[track_caller]
+    fn check(prepare: impl Fn(&mut Shelf), want: u64, stay: &[u32], expected: &[u32]) {
+        let mut shelf = Shelf::filled(4);
+        prepare(&mut shelf);
+        assert_eq!(shelf.propose(want, |at| (!stay.contains(&at)).then_some(1)), expected);
     }
 
     #[test]
@@ -148,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_touched_page_leaves_last() {
-        check(|lru| lru.on_touched(FrameId(0)), 4, &[], &[1, 2, 3, 0]);
+        check(|shelf| shelf.touch(0), 4, &[], &[1, 2, 3, 0]);
     }
 
     #[test]
@@ -158,48 +192,34 @@ mod tests {
 
     #[test]
     fn a_page_that_is_gone_cannot_be_chosen() {
-        check(|lru| lru.on_gone(FrameId(1)), 9, &[], &[0, 2, 3]);
-    }
-
-    fn survey(lru: &mut Lru, ahead: u64, want: u64) -> Vec<u32> {
-        let mut looked = Vec::new();
-        lru.survey(ahead, want, &|_| 4, &mut looked);
-        looked.iter().map(|frame| frame.0).collect()
-    }
-
-    fn filled(count: u32) -> Lru {
-        let mut lru = Lru::default();
-        for number in 0..count {
-            lru.on_filled(FrameId(number), PageKey { object: 0, page: PageIndex::new(number) });
-        }
-        lru
+        check(|shelf| shelf.lose(1), 9, &[], &[0, 2, 3]);
     }
 
     #[test]
     fn a_survey_goes_on_where_it_stopped_and_no_further_than_it_may() {
-        let mut lru = filled(6);
-        assert_eq!(survey(&mut lru, 16, 8), [0, 1]);
-        assert_eq!(lru.survey_left(16), 8);
-        assert_eq!(survey(&mut lru, 16, 100), [2, 3]);
-        assert_eq!(survey(&mut lru, 16, 100), []);
-        lru.on_gone(FrameId(0));
-        assert_eq!(survey(&mut lru, 16, 100), [4]);
+        let mut shelf = Shelf::filled(6);
+        assert_eq!(shelf.survey(4 * 4096, 2 * 4096), [0, 1]);
+        assert_eq!(shelf.survey_left(4 * 4096), 2 * 4096);
+        assert_eq!(shelf.survey(4 * 4096, 1 << 20), [2, 3]);
+        assert_eq!(shelf.survey(4 * 4096, 1 << 20), [0_u32; 0]);
+        shelf.lose(0);
+        assert_eq!(shelf.survey(4 * 4096, 1 << 20), [4]);
     }
 
     #[test]
     fn a_touched_frame_is_surveyed_again_when_it_is_cold_again() {
-        let mut lru = filled(3);
-        assert_eq!(survey(&mut lru, 8, 8), [0, 1]);
-        lru.on_touched(FrameId(1));
-        assert_eq!(survey(&mut lru, 12, 100), [2, 1]);
-        assert_eq!(lru.survey_left(12), 0, "everything was looked at");
+        let mut shelf = Shelf::filled(3);
+        assert_eq!(shelf.survey(2 * 4096, 2 * 4096), [0, 1]);
+        shelf.touch(1);
+        assert_eq!(shelf.survey(3 * 4096, 1 << 20), [2, 1]);
+        assert_eq!(shelf.survey_left(3 * 4096), 0, "everything was looked at");
     }
 
     #[test]
     fn a_touch_cannot_bring_back_what_is_gone() {
-        let prepare = |lru: &mut Lru| {
-            lru.on_gone(FrameId(1));
-            lru.on_touched(FrameId(1));
+        let prepare = |shelf: &mut Shelf| {
+            shelf.lose(1);
+            shelf.touch(1);
         };
         check(prepare, 9, &[], &[0, 2, 3]);
     }
@@ -209,37 +229,35 @@ mod tests {
         fn what_was_surveyed_is_the_cold_end(
             steps in proptest::collection::vec((0_u32..8, 0_u8..4), 0..200),
         ) {
-            let mut lru = Lru::default();
+            let mut shelf = Shelf::filled(0);
             let mut model: Vec<(u32, bool)> = Vec::new();
             let bytes = |number: u32| 4096_u64 << (number % 3);
             for (number, what) in steps {
-                let (frame, known) = (FrameId(number), model.iter().any(|at| at.0 == number));
+                let known = model.iter().any(|at| at.0 == number);
                 match what {
                     0 if !known => {
-                        lru.on_filled(frame, PageKey { object: 0, page: PageIndex::new(number) });
+                        shelf.fill(number, bytes(number));
                         model.push((number, false));
                     }
-                    1 => {
-                        lru.on_touched(frame);
+                    1 if known => {
+                        shelf.touch(number);
                         model.retain(|at| at.0 != number);
-                        model.extend(known.then_some((number, false)));
+                        model.push((number, false));
                     }
-                    2 => {
-                        lru.on_gone(frame);
+                    2 if known => {
+                        shelf.lose(number);
                         model.retain(|at| at.0 != number);
                     }
                     _ => {
-                        let mut looked = Vec::new();
-                        lru.survey(20480, 1, &|frame| bytes(frame.0), &mut looked);
-                        for frame in looked {
+                        for number in shelf.survey(20480, 1) {
                             let next = model.iter_mut().find(|at| !at.1).expect("one is left");
-                            prop_assert_eq!(next.0, frame.0);
+                            prop_assert_eq!(next.0, number);
                             next.1 = true;
                         }
                     }
                 }
                 let seen: u64 = model.iter().filter(|at| at.1).map(|at| bytes(at.0)).sum();
-                prop_assert_eq!(lru.surveyed.bytes, seen);
+                prop_assert_eq!(shelf.lru.surveyed.bytes, seen);
                 prop_assert!(model.is_sorted_by_key(|at| !at.1));
             }
         }
@@ -250,24 +268,25 @@ mod tests {
             want in 0_u64..40,
             stay in 0_u32..256,
         ) {
-            let mut lru = Lru::default();
+            let mut shelf = Shelf::filled(0);
             let mut model: Vec<u32> = Vec::new();
             for (number, what) in steps {
-                let (frame, known) = (FrameId(number), model.contains(&number));
+                let known = model.contains(&number);
                 match what {
                     0 if !known => {
-                        lru.on_filled(frame, PageKey { object: 0, page: PageIndex::new(number) });
+                        shelf.fill(number, 4096);
                         model.push(number);
                     }
-                    1 => {
-                        lru.on_touched(frame);
+                    1 if known => {
+                        shelf.touch(number);
                         model.retain(|each| *each != number);
-                        model.extend(known.then_some(number));
+                        model.push(number);
                     }
-                    _ => {
-                        lru.on_gone(frame);
+                    _ if known => {
+                        shelf.lose(number);
                         model.retain(|each| *each != number);
                     }
+                    _ => {}
                 }
             }
             let bytes = |number: u32| (stay & (1 << number) == 0).then_some(u64::from(number) + 1);
@@ -275,13 +294,11 @@ mod tests {
             let mut found = 0;
             for number in model {
                 if let Some(size) = bytes(number).filter(|_| found < want) {
-                    right.push(FrameId(number));
+                    right.push(number);
                     found += size;
                 }
             }
-            let mut victims = Vec::new();
-            lru.propose(want, &|frame| bytes(frame.0), &mut victims);
-            prop_assert_eq!(victims, right);
+            prop_assert_eq!(shelf.propose(want, bytes), right);
         }
     }
 }
