@@ -153,14 +153,14 @@ mod tests {
     #[test]
     fn the_header_is_little_endian_and_in_this_order() {
         let packet = seal(Kind::Reply, 0x0403_0201, BODY);
-        assert_eq!(packet, b"BOM1\x01\x00\x02\x00\x01\x02\x03\x04\x04\x00\x00\x00body");
+        assert_eq!(packet, b"BOM1\x02\x00\x02\x00\x01\x02\x03\x04\x04\x00\x00\x00body");
     }
 
     #[test]
     fn a_spoilt_header_cannot_be_opened() {
         check_spoilt(0, b'X', DecodeError::WrongMagic);
-        check_spoilt(4, 2, DecodeError::WrongVersion { theirs: 2 });
-        check_spoilt(5, 1, DecodeError::WrongVersion { theirs: 257 });
+        check_spoilt(4, 1, DecodeError::WrongVersion { theirs: 1 });
+        check_spoilt(5, 1, DecodeError::WrongVersion { theirs: 258 });
         check_spoilt(6, 2, DecodeError::WrongKind { theirs: 2 });
         check_spoilt(6, 3, DecodeError::WrongKind { theirs: 3 });
         check_spoilt(12, 3, DecodeError::WrongLength { stated: 3, came: 4 });

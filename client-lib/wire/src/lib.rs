@@ -51,7 +51,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4096;
 pub const DESCRIPTORS_MAX: usize = 1;
 
 /// The version of the protocol that this crate speaks. A peer with another one is refused.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The longest [`Label`], in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 64;

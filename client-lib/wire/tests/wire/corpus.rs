@@ -1,4 +1,4 @@
-//! The bytes of version 1, as they were when it was fixed.
+//! The bytes of version 2, as they were when it was fixed.
 //!
 //! A client library and a daemon of different builds meet on a socket, so an encoding may not
 //! change by accident. It would, if somebody reordered the variants of an enum.
@@ -9,8 +9,8 @@ use bo_wire::{DecodeError, decode_reply, decode_request, encode_reply, encode_re
 
 use crate::samples;
 
-const MESSAGES: &str = include_str!("../../corpus/v1-messages.txt");
-const MALFORMED: &str = include_str!("../../corpus/v1-malformed.txt");
+const MESSAGES: &str = include_str!("../../corpus/v2-messages.txt");
+const MALFORMED: &str = include_str!("../../corpus/v2-malformed.txt");
 
 fn to_hex(packet: &[u8]) -> String {
     packet.iter().fold(String::new(), |mut text, byte| {
@@ -30,7 +30,7 @@ fn lines(corpus: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn version_1_is_encoded_as_it_always_was() {
+fn version_2_is_encoded_as_it_always_was() {
     let mut encoded = String::new();
     for request in samples::requests() {
         let packet = to_hex(&encode_request(1, &request));
@@ -45,7 +45,7 @@ fn version_1_is_encoded_as_it_always_was() {
     assert_eq!(
         encoded,
         recorded,
-        "the encoding of version 1 changed: raise PROTOCOL_VERSION, or undo the change. Now:\n{}",
+        "the encoding of version 2 changed: raise PROTOCOL_VERSION, or undo the change. Now:\n{}",
         encoded.join("\n")
     );
 }
