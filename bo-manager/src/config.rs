@@ -154,6 +154,11 @@ impl Config {
             "a pool of {} is too small: give --vram at least 64 KiB (sixteen pages of 4 KiB)",
             self.vram
         );
+        ensure!(
+            self.vram < ByteCount::gib(1024),
+            "a pool of {} is too large: less than 1 TiB can be managed",
+            self.vram
+        );
         let sum = self.vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
         ensure!(
             sum <= ByteCount::gib(8191),

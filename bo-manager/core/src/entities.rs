@@ -6,8 +6,10 @@ use bo_units::{ClientId, MappingId, ObjectId, PageCount, PageIndex, PageRange, P
 use serde::Serialize;
 use smallvec::SmallVec;
 
+use crate::accounts::AccountId;
 use crate::page::{PageTable, Residency};
 use crate::prefetch::{Accuracy, Marks, Place, Streams};
+use crate::ranking::Priority;
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
 
@@ -19,6 +21,7 @@ pub(crate) struct Client {
     /// The slot of the mapping that was made last. The others are linked through [`Siblings`].
     pub(crate) newest_mapping: Option<u32>,
     pub(crate) mappings: u32,
+    pub(crate) account: AccountId,
     pub(crate) stats: ClientStats,
 }
 
@@ -40,6 +43,9 @@ pub(crate) struct Object {
     pub(crate) label: String,
     pub(crate) page_size: PageSize,
     pub(crate) placement: Placement,
+    /// Who is charged for its frames.
+    pub(crate) account: AccountId,
+    pub(crate) priority: Priority,
     pub(crate) pages: PageTable,
     /// Where each page stands once more, to be counted and searched quickly.
     pub(crate) marks: Marks,

@@ -7,7 +7,7 @@ use crate::page::PageKey;
 
 mod list;
 
-pub(crate) use list::FrameList;
+pub(crate) use list::{FRAMES_MAX, FrameList};
 pub use list::{Links, List};
 
 /// One page-sized piece of the pool, numbered densely so that policies can keep arrays.
@@ -28,64 +28,96 @@ impl FrameId {
     }
 }
 
+/// No object, and no frame, in 28 bits.
+const NONE: u32 = (1 << 28) - 1;
+
+/// A page in a frame: 28 bits each for its object and its number, and a mark of eight bits in what
+/// is left of both.
+#[derive(Debug, Clone, Copy)]
+struct Tenant {
+    object: u32,
+    page: u32,
+}
+
+impl Tenant {
+    fn new(key: PageKey) -> Self {
+        assert!(key.object < NONE && key.page.get() <= NONE, "numbers have 28 bits");
+        Self { object: key.object, page: key.page.get() }
+    }
+
+    /// Of a free frame: the number of the next free one is in the place of the page.
+    fn none(next: u32) -> Self {
+        Self { object: NONE, page: next }
+    }
+
+    fn key(self) -> PageKey {
+        PageKey { object: self.object & NONE, page: PageIndex::new(self.page & NONE) }
+    }
+
+    fn mark(self) -> u8 {
+        let nibble = |number: u32| u8::try_from(number >> 28).expect("four bits are left");
+        nibble(self.object) << 4 | nibble(self.page)
+    }
+
+    fn set_mark(&mut self, mark: u8) {
+        self.object = self.object & NONE | u32::from(mark >> 4) << 28;
+        self.page = self.page & NONE | u32::from(mark) << 28;
+    }
+}
+
 /// Who is in which frame. Numbers that were freed are used again, the latest first; the list of
 /// them threads through the table, so that a free frame takes no more room than one in use.
 #[derive(Debug, Default)]
 pub(crate) struct FrameTable {
-    /// Of a free frame: no object, and the number of the next free one.
-    pages: Chunked<PageKey>,
-    /// What the cleaner remembers of each; zero for a frame that was just taken.
-    marks: Chunked<u8>,
+    tenants: Chunked<Tenant>,
     last_freed: Option<u32>,
     free: usize,
 }
 
 impl FrameTable {
+    /// A frame for this page. Its mark is zero.
     pub(crate) fn take(&mut self, key: PageKey) -> FrameId {
         match self.last_freed {
             Some(number) => {
-                let free = std::mem::replace(&mut self.pages[number as usize], key);
-                let next = free.page.get();
+                let tenant = &mut self.tenants[number as usize];
+                let next = std::mem::replace(tenant, Tenant::new(key)).page;
                 self.last_freed = (next != NONE).then_some(next);
                 self.free -= 1;
-                self.marks[number as usize] = 0;
                 FrameId(number)
             }
             None => {
-                let number = u32::try_from(self.pages.len()).expect("a pool has < 2^32 frames");
-                self.pages.push(key);
-                self.marks.push(0);
-                FrameId(number)
+                let number = u32::try_from(self.tenants.len()).ok().filter(|at| *at < FRAMES_MAX);
+                self.tenants.push(Tenant::new(key));
+                FrameId(number.expect("a pool has < 2^28 frames"))
             }
         }
     }
 
     pub(crate) fn put_back(&mut self, frame: FrameId) {
-        let next = PageIndex::new(self.last_freed.unwrap_or(NONE));
-        self.pages[frame.index()] = PageKey { object: NONE, page: next };
+        self.tenants[frame.index()] = Tenant::none(self.last_freed.unwrap_or(NONE));
         self.last_freed = Some(frame.0);
         self.free += 1;
     }
 
+    /// The page in a frame. That of a free one has no object.
     pub(crate) fn page(&self, frame: FrameId) -> PageKey {
-        self.pages[frame.index()]
+        self.tenants[frame.index()].key()
     }
 
+    /// What the cleaner remembers of a frame.
     pub(crate) fn mark(&self, frame: FrameId) -> u8 {
-        self.marks[frame.index()]
+        self.tenants[frame.index()].mark()
     }
 
     pub(crate) fn set_mark(&mut self, frame: FrameId, mark: u8) {
-        self.marks[frame.index()] = mark;
+        self.tenants[frame.index()].set_mark(mark);
     }
 
     #[cfg(any(test, feature = "sim", feature = "verify"))]
     pub(crate) fn in_use(&self) -> usize {
-        self.pages.len() - self.free
+        self.tenants.len() - self.free
     }
 }
-
-const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -98,7 +130,8 @@ mod tests {
         let key = PageKey { object: 1, page: PageIndex::new(2) };
         let mut table = FrameTable::default();
         let first = table.take(key);
-        table.set_mark(first, 3);
+        table.set_mark(first, 0xa5);
+        assert_eq!((table.page(first), table.mark(first)), (key, 0xa5));
         table.put_back(first);
         assert_eq!(table.take(key), first);
         assert_eq!(table.in_use(), 1);

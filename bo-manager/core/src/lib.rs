@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod arena;
 mod chunked;
 mod effect;
@@ -39,11 +40,12 @@ pub use frames::{FrameId, Links, List};
 pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{
-    AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager, Prefetch,
-    PrefetchStart,
+    AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager,
+    PolicyRefusal, Prefetch, PrefetchStart,
 };
 pub use page::PageKey;
 pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};
+pub use ranking::Priority;
 pub use refusal::Refusal;
 pub use stats::{ClientStats, Gauges, ObjectStats, Stats};
 

@@ -5,6 +5,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
+use crate::accounts::Accounts;
 use crate::arena::Arena;
 use crate::effect::{Action, Copied, Effect, EffectId, Outcome, Slot};
 use crate::entities::{Client, Mapping, Object};
@@ -18,6 +19,7 @@ use crate::ranking::Ranking;
 use crate::stats::Stats;
 use crate::store::{Exchange, StoreBook};
 
+mod advice;
 mod ahead;
 mod answer;
 mod attach;
@@ -26,6 +28,7 @@ mod coming;
 mod evict;
 mod fill;
 mod hints;
+mod policies;
 mod reclaim;
 mod requests;
 mod room;
@@ -42,6 +45,7 @@ use coming::{Coming, Wanted};
 
 pub use attach::{Attached, Guard};
 pub use hints::{Prefetch, PrefetchStart};
+pub use policies::PolicyRefusal;
 pub use requests::{AllocRequest, Allocated};
 pub use teardown::Farewell;
 
@@ -182,6 +186,7 @@ pub struct Manager {
     pub(crate) clients: Arena<ClientId, Client>,
     pub(crate) objects: Arena<ObjectId, Object>,
     pub(crate) mappings: Arena<MappingId, Mapping>,
+    pub(crate) accounts: Accounts,
     pub(crate) frames: FrameTable,
     pub(crate) pool: Pool,
     /// Bytes of frames that leave the pool when the evictions in flight succeed.
@@ -249,6 +254,7 @@ impl Manager {
             clients: Arena::new(),
             objects: Arena::new(),
             mappings: Arena::new(),
+            accounts: Accounts::new(config.vram.get()),
             frames: FrameTable::default(),
             evicting: 0,
             retained: FrameList::default(),

@@ -8,6 +8,7 @@ mod books;
 mod lru;
 
 pub use books::Books;
+pub(crate) use books::Side;
 pub use lru::Lru;
 
 /// Why a page leaves its frame.

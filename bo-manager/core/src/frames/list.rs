@@ -1,17 +1,42 @@
 //! Lists of frames, coldest first. Every operation is constant-time.
 
 use crate::chunked::Chunked;
-use crate::frames::{FrameId, NONE};
+use crate::frames::FrameId;
 
+/// Frame numbers are below this: a pool of 4 KiB pages has at most a tebibyte.
+pub(crate) const FRAMES_MAX: u32 = NONE;
+
+/// No frame, in the 28 bits that a link has for one.
+const NONE: u32 = (1 << 28) - 1;
+
+/// Two neighbours of 28 bits, and four bits beside each that are the books' own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Link {
     colder: u32,
     hotter: u32,
 }
 
-/// A frame that is in no list points at itself.
-const fn unlinked(number: u32) -> Link {
-    Link { colder: number, hotter: number }
+impl Link {
+    fn colder(self) -> u32 {
+        self.colder & NONE
+    }
+
+    fn hotter(self) -> u32 {
+        self.hotter & NONE
+    }
+
+    fn set(&mut self, colder: u32, hotter: u32) {
+        self.set_colder(colder);
+        self.set_hotter(hotter);
+    }
+
+    fn set_colder(&mut self, number: u32) {
+        self.colder = self.colder & !NONE | number;
+    }
+
+    fn set_hotter(&mut self, number: u32) {
+        self.hotter = self.hotter & !NONE | number;
+    }
 }
 
 /// The neighbours of frames in the [`List`]s that share these links. A frame is in at most one of
@@ -23,29 +48,51 @@ impl Links {
     /// True if the frame is in one of the lists.
     #[must_use]
     pub fn contains(&self, frame: FrameId) -> bool {
-        self.0.get(frame.index()).is_some_and(|link| *link != unlinked(frame.0))
+        // One that is in none points at itself.
+        self.0.get(frame.index()).is_some_and(|link| link.colder() != frame.0)
     }
 
     /// The neighbour towards the hot end, of a frame that is in a list.
     #[must_use]
     pub fn hotter(&self, frame: FrameId) -> Option<FrameId> {
-        let number = self.0[frame.index()].hotter;
-        (number != NONE).then_some(FrameId(number))
+        some(self.0[frame.index()].hotter())
     }
 
     /// The neighbour towards the cold end, of a frame that is in a list.
     #[must_use]
     pub fn colder(&self, frame: FrameId) -> Option<FrameId> {
-        let number = self.0[frame.index()].colder;
-        (number != NONE).then_some(FrameId(number))
+        some(self.0[frame.index()].colder())
+    }
+
+    /// Eight bits that are kept beside the links of a frame; zero for one that was never met.
+    pub(crate) fn bits(&self, frame: FrameId) -> u8 {
+        let link = self.0.get(frame.index());
+        let nibble = |number: u32| u8::try_from(number >> 28).expect("four bits are left");
+        link.map_or(0, |link| nibble(link.colder) << 4 | nibble(link.hotter))
+    }
+
+    /// Keeps eight bits beside the links of a frame.
+    pub(crate) fn set_bits(&mut self, frame: FrameId, bits: u8) {
+        self.provide(frame);
+        let link = &mut self.0[frame.index()];
+        link.colder = link.colder & NONE | u32::from(bits >> 4) << 28;
+        link.hotter = link.hotter & NONE | u32::from(bits) << 28;
     }
 
     fn provide(&mut self, frame: FrameId) {
         while self.0.len() <= frame.index() {
-            let number = u32::try_from(self.0.len()).expect("a pool has < 2^32 frames");
-            self.0.push(unlinked(number));
+            let number = u32::try_from(self.0.len()).expect("a pool has < 2^28 frames");
+            self.0.push(Link { colder: number, hotter: number });
         }
     }
+
+    fn at(&mut self, number: u32) -> &mut Link {
+        &mut self.0[number as usize]
+    }
+}
+
+fn some(number: u32) -> Option<FrameId> {
+    (number != NONE).then_some(FrameId(number))
 }
 
 /// The ends of a doubly linked list of frames. It allocates, in its [`Links`], only when they meet
@@ -84,10 +131,10 @@ impl List {
     pub fn push_hottest(&mut self, links: &mut Links, frame: FrameId) {
         assert!(!links.contains(frame), "a frame is in a list once");
         links.provide(frame);
-        links.0[frame.index()] = Link { colder: self.hottest, hotter: NONE };
+        links.at(frame.0).set(self.hottest, NONE);
         match self.hottest {
             NONE => self.coldest = frame.0,
-            neighbour => links.0[neighbour as usize].hotter = frame.0,
+            neighbour => links.at(neighbour).set_hotter(frame.0),
         }
         self.hottest = frame.0;
         self.len += 1;
@@ -101,10 +148,10 @@ impl List {
     pub fn push_coldest(&mut self, links: &mut Links, frame: FrameId) {
         assert!(!links.contains(frame), "a frame is in a list once");
         links.provide(frame);
-        links.0[frame.index()] = Link { colder: NONE, hotter: self.coldest };
+        links.at(frame.0).set(NONE, self.coldest);
         match self.coldest {
             NONE => self.hottest = frame.0,
-            neighbour => links.0[neighbour as usize].colder = frame.0,
+            neighbour => links.at(neighbour).set_colder(frame.0),
         }
         self.coldest = frame.0;
         self.len += 1;
@@ -117,16 +164,17 @@ impl List {
         if !links.contains(frame) {
             return false;
         }
-        let Link { colder, hotter } = links.0[frame.index()];
+        let link = links.at(frame.0);
+        let (colder, hotter) = (link.colder(), link.hotter());
+        link.set(frame.0, frame.0);
         match colder {
             NONE => self.coldest = hotter,
-            neighbour => links.0[neighbour as usize].hotter = hotter,
+            neighbour => links.at(neighbour).set_hotter(hotter),
         }
         match hotter {
             NONE => self.hottest = colder,
-            neighbour => links.0[neighbour as usize].colder = colder,
+            neighbour => links.at(neighbour).set_colder(colder),
         }
-        links.0[frame.index()] = unlinked(frame.0);
         self.len -= 1;
         true
     }
@@ -134,21 +182,21 @@ impl List {
     /// The frame at the cold end.
     #[must_use]
     pub fn coldest(&self) -> Option<FrameId> {
-        (self.coldest != NONE).then_some(FrameId(self.coldest))
+        some(self.coldest)
     }
 
     /// The frame at the hot end.
     #[must_use]
     pub fn hottest(&self) -> Option<FrameId> {
-        (self.hottest != NONE).then_some(FrameId(self.hottest))
+        some(self.hottest)
     }
 
     /// From the cold end to the hot end.
     pub fn iter<'a>(&self, links: &'a Links) -> impl Iterator<Item = FrameId> + use<'a> {
         let mut at = self.coldest;
         std::iter::from_fn(move || {
-            let frame = (at != NONE).then_some(FrameId(at))?;
-            at = links.0[frame.index()].hotter;
+            let frame = some(at)?;
+            at = links.0[frame.index()].hotter();
             Some(frame)
         })
     }
@@ -235,6 +283,22 @@ mod tests {
         assert!(list.contains(FrameId(0)));
         assert!(list.remove(FrameId(0)));
         assert!(list.len() == 0 && list.coldest().is_none());
+    }
+
+    #[test]
+    fn what_is_kept_beside_a_frame_stays_wherever_it_goes() {
+        let (mut links, mut list) = (Links::default(), List::default());
+        assert_eq!(links.bits(FrameId(2)), 0);
+        for (number, bits) in [(0, 0xa5), (1, 0x0f), (2, 0xf0)] {
+            links.set_bits(FrameId(number), bits);
+            list.push_hottest(&mut links, FrameId(number));
+        }
+        assert!(list.remove(&mut links, FrameId(1)));
+        list.push_coldest(&mut links, FrameId(1));
+        assert!(list.remove(&mut links, FrameId(0)));
+        let bits = |number| links.bits(FrameId(number));
+        assert_eq!((bits(0), bits(1), bits(2)), (0xa5, 0x0f, 0xf0));
+        assert_eq!(list.iter(&links).map(|frame| frame.0).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 
 use crate::effect::{Action, Effect, InstallEnd, Protection};
+use crate::entities::Object;
 use crate::limits::ANSWER_RUN_PAGES;
 use crate::manager::ahead::Plan;
 use crate::manager::{Coming, Fault, FaultKind, Manager, Move, Pending, Stage, Waiter, Wanted};
@@ -36,7 +37,11 @@ impl Manager {
     /// Looks at where the page is, and starts or joins what brings it.
     pub(crate) fn on_fault(&mut self, object: ObjectId, fault: Fault) {
         self.unwatch(object, fault.page, true);
-        match self.object(object).pages.get(fault.page).residency {
+        let page = self.object(object).pages.get(fault.page);
+        // Only what was evicted once is guarded while it is absent.
+        let back = page.residency == Residency::Absent && page.copy.is_guarded();
+        self.accounts.heard(self.object(object).account, back);
+        match page.residency {
             Residency::Absent => self.demand(object, &fault),
             Residency::Waiting(at) | Residency::Filling(at, _) | Residency::Evicting(at, _) => {
                 self.stats.faults_coalesced += 1;
@@ -112,8 +117,9 @@ impl Manager {
         };
         *since = epoch;
         let (frame, guarded) = (*frame, entry.copy.is_guarded());
-        if self.object(object).placement == Placement::Vram {
-            self.ranking.touched(frame);
+        let Object { placement, account, .. } = *self.object(object);
+        if placement == Placement::Vram {
+            self.ranking.touched(frame, account);
         }
         let range = single(page);
         let action = match kind {

@@ -53,7 +53,9 @@ impl Manager {
         let window = self.clean_window();
         let mut looked = std::mem::take(&mut self.victims);
         looked.clear();
-        self.ranking.survey(window, EVICT_RUN_BYTES, &mut looked);
+        if let Some(account) = self.accounts.next(None, &[]) {
+            self.ranking.survey(account, window, EVICT_RUN_BYTES, &mut looked);
+        }
         let any = !looked.is_empty();
         looked.retain(|frame| self.is_worth_cleaning(*frame));
         let runs = self.runs(&mut looked, Reason::Background);
@@ -73,7 +75,8 @@ impl Manager {
         if self.pool.used() <= start.get() || tight || resting {
             return 0;
         }
-        self.ranking.survey_left(self.clean_window())
+        let next = self.accounts.next(None, &[]);
+        next.map_or(0, |account| self.ranking.survey_left(account, self.clean_window()))
     }
 
     /// How much of the cold end is kept clean: one run at the least, at the most what one round of

@@ -33,7 +33,8 @@ impl Manager {
                 panic!("a victim is present and idle")
             };
             page.residency = Residency::Evicting(at, frame);
-            self.ranking.gone(frame, Self::key(run.object, index), Departure::Evicted);
+            let key = Self::key(run.object, index);
+            self.ranking.gone(frame, key, object.account, Departure::Evicted);
             self.retained.remove(frame);
         }
         object.mark_leaving(run.range);
@@ -180,7 +181,7 @@ impl Manager {
         page.copy = StoreCopy::DIRTY;
         object.set_residency(index, Residency::Resident { busy: 0, frame, since: self.epoch });
         self.evicting -= bytes;
-        self.ranking.filled(frame, Self::key(id, index), bytes);
+        self.rank(frame, Self::key(id, index));
     }
 
     /// Every mapping is protected and the copy is complete: the page is clean. One that is the
@@ -299,7 +300,7 @@ impl Manager {
         self.note_used(frame, bytes);
         self.frames.put_back(frame);
         self.evicting -= bytes;
-        self.pool.put_back(bytes);
+        self.give_room(id, bytes);
         self.stats.evicted_bytes += bytes;
         self.unwatch(id, index, false);
         match reason {

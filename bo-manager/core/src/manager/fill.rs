@@ -44,12 +44,10 @@ impl Manager {
         let entry = &mut self.moves[at.0 as usize];
         let (id, range) = (entry.object, entry.range);
         let Stage::Waiting(mut coming) = entry.stage.take() else { panic!("a fill begins once") };
-        let object = self.objects.get_mut(id).expect("what is in flight keeps its object");
+        let object = self.object(id);
         let bytes = range.count().bytes(object.page_size).get();
-        match object.placement {
-            Placement::Vram => self.pool.take(bytes),
-            Placement::Ram => self.ram_placed += bytes,
-        }
+        self.take_room(id, bytes);
+        let object = self.objects.get_mut(id).expect("what is in flight keeps its object");
         let mut sources = SmallVec::new();
         for index in range.iter() {
             let frame = self.frames.take(Self::key(id, index));
@@ -184,8 +182,7 @@ impl Manager {
         let stored = page.copy.slot().is_some();
         object.resident = PageCount::new(object.resident.get() + 1);
         if object.placement == Placement::Vram {
-            let bytes = object.page_size.bytes();
-            self.ranking.filled(frame, Self::key(id, index), bytes);
+            self.rank(frame, Self::key(id, index));
         }
         match (dirty, stored) {
             (true, _) => self.make_dirty(id, index),

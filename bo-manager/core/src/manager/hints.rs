@@ -5,6 +5,7 @@ use bo_units::{ClientId, ObjectId, PageIndex, PageRange, Tick};
 use crate::Placement;
 use crate::frames::FrameId;
 use crate::limits::{FILL_RUN_BYTES, TOUCH_STEP_PAGES};
+use crate::manager::victims::Asker;
 use crate::manager::{Manager, Reason, Wanted};
 use crate::page::{Residency, run};
 use crate::refusal::Refusal;
@@ -73,7 +74,7 @@ impl Manager {
             let page = entry.pages.get_mut(PageIndex::new(at));
             if let Residency::Resident { frame, since, .. } = &mut page.residency {
                 *since = self.epoch;
-                self.ranking.touched(*frame);
+                self.ranking.touched(*frame, entry.account);
             }
         }
         Ok(rest)
@@ -123,7 +124,8 @@ impl Manager {
         };
         let count = wished.min(free / page_bytes);
         if count == 0 {
-            let started = self.reclaim_older(wished * page_bytes, Reason::Demand, Some(start.0));
+            let asker = Asker { account: Some(entry.account), start: Some(start.0) };
+            let started = self.reclaim(wished * page_bytes, Reason::Demand, asker);
             self.stats.prefetches_cut += u64::from(started == 0);
             return Ok(if started > 0 { Prefetch::MakingRoom } else { Prefetch::Full });
         }

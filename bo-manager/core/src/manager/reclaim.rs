@@ -9,10 +9,9 @@ use crate::arena::Arena;
 use crate::effect::Action;
 use crate::entities::Object;
 use crate::frames::FrameId;
-use crate::limits::{
-    self, DYING_STEP_FRAMES, EVICT_RUN_BYTES, EVICT_RUN_PAGES, LOOK_AHEAD_PAGES, LOOK_AHEAD_PART,
-};
+use crate::limits::{self, EVICT_RUN_BYTES, EVICT_RUN_PAGES, LOOK_AHEAD_PAGES, LOOK_AHEAD_PART};
 use crate::manager::answer::single;
+use crate::manager::victims::Asker;
 use crate::manager::{Manager, Pending, Reason};
 use crate::page::{PageKey, Residency, grown};
 
@@ -111,7 +110,7 @@ impl Manager {
         if !self.pace.on || want == 0 {
             return false;
         }
-        let started = self.reclaim(want, Reason::Background);
+        let started = self.reclaim(want, Reason::Background, Asker::default());
         self.pace.fruitless = started == 0;
         0 < started
     }
@@ -175,19 +174,13 @@ impl Manager {
     }
 
     /// Starts evictions that will free about `want` bytes; says how many were started.
-    pub(crate) fn reclaim(&mut self, want: u64, reason: Reason) -> u64 {
-        self.reclaim_older(want, reason, None)
-    }
-
-    /// The same, but what came or was seen in use since the epoch `start`, if one is given, stays.
-    pub(crate) fn reclaim_older(&mut self, want: u64, reason: Reason, start: Option<u32>) -> u64 {
+    pub(crate) fn reclaim(&mut self, want: u64, reason: Reason, asker: Asker) -> u64 {
         if self.refusals.forbid(self.now) {
             return 0;
         }
         let mut victims = std::mem::take(&mut self.victims);
         victims.clear();
-        let dying = self.propose(want + self.look_ahead(want), &mut victims);
-        victims.retain(|frame| start.is_none_or(|start| self.is_older(*frame, start)));
+        let more = self.propose(want + self.look_ahead(want), asker, &mut victims);
         self.prefer_clean(want, &mut victims);
         let runs = self.runs(&mut victims, reason);
         self.victims = victims;
@@ -203,7 +196,7 @@ impl Manager {
             started += bytes;
         }
         self.pace.slotless = (slotless && started == 0).then(|| self.store.held());
-        if started == 0 && dying == DYING_STEP_FRAMES {
+        if started == 0 && more {
             // Others may be behind them.
             self.want(Pending::Again, Action::Yield);
         }
@@ -316,7 +309,7 @@ mod tests {
     use super::*;
     use crate::page::run as pages;
     use crate::policy::{Books, Departure, EvictionPolicy};
-    use crate::ranking::Ranking;
+    use crate::ranking::Priority;
     use crate::{AllocRequest, CoreConfig, InstallEnd, Outcome, Placement};
 
     /// Names every frame that it ever saw, twice.
@@ -347,8 +340,9 @@ mod tests {
     fn a_policy_that_repeats_itself_cannot_evict_a_page_twice() {
         let small = ByteCount::new(16 * 4096);
         let mut manager = Manager::new(CoreConfig::new(small, small));
-        manager.ranking = Ranking::new(Box::<Stutter>::default(), small.get());
         let client = manager.connect("a client").expect("there is room");
+        let account = manager.clients.get(client).expect("it came a moment ago").account;
+        manager.ranking.put(account, Priority::Normal, Box::<Stutter>::default());
         let (placement, label) = (Placement::Vram, String::new());
         let request = AllocRequest { bytes: small, page_size: None, placement, label };
         let object = manager.allocate(client, &request).expect("there is room").object;
@@ -357,7 +351,7 @@ mod tests {
         manager.prefetch(now, client, object, range, start).expect("it holds the object");
         let fill = manager.poll_effect().and_then(|effect| effect.id).expect("a fill");
         manager.handle_outcome(now, fill, Outcome::Filled { installed: InstallEnd::Complete });
-        assert!(manager.reclaim(4096, Reason::Demand) > 0);
+        assert!(manager.reclaim(4096, Reason::Demand, Asker::default()) > 0);
         manager.assert_valid();
     }
 

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use bo_units::{ByteCount, ClientId, ObjectId, PageIndex, PageRange, PageSize};
 use smallvec::SmallVec;
 
+use crate::accounts::AccountId;
 use crate::entities::{Client, Hold, Object};
 use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN, RAM_STEP_COPIES};
 use crate::manager::Manager;
 use crate::page::PageTable;
 use crate::prefetch::Marks;
+use crate::ranking::Priority;
 use crate::refusal::Refusal;
 use crate::stats::{ClientStats, ObjectStats};
 use crate::{Access, Placement};
@@ -55,13 +57,17 @@ impl Manager {
             return Err(Refusal::ClientLimit(limit));
         }
         self.stats.connects += 1;
-        Ok(self.clients.insert(Client {
+        let client = self.clients.insert(Client {
             name: name.to_owned(),
             holds: BTreeMap::new(),
             newest_mapping: None,
             mappings: 0,
+            account: AccountId::SHARED,
             stats: ClientStats::default(),
-        }))
+        });
+        let account = self.accounts.open(client);
+        self.clients.get_mut(client).expect("it came a moment ago").account = account;
+        Ok(client)
     }
 
     /// Makes an object, held by `client`. Nothing is present in it: it costs a promise.
@@ -78,7 +84,7 @@ impl Manager {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        self.clients.get(client).ok_or(Refusal::Gone)?;
+        let account = self.clients.get(client).ok_or(Refusal::Gone)?.account;
         let page_size = self.check_size(request)?;
         let limit = self.config.limits.objects;
         if self.objects.len() >= limit as usize {
@@ -94,6 +100,8 @@ impl Manager {
             label: request.label.clone(),
             page_size,
             placement,
+            account,
+            priority: Priority::default(),
             pages: PageTable::new(pages),
             marks: Marks::new(pages.get()),
             holders: 0,
@@ -105,6 +113,7 @@ impl Manager {
             stored: bo_units::PageCount::ZERO,
             stats: ObjectStats::default(),
         });
+        self.accounts.add_object(account);
         self.hold(client, object, Access::ReadWrite)?;
         self.stats.allocations += 1;
         self.stats.allocated_bytes += bytes.get();

@@ -3,7 +3,6 @@
 use bo_units::{MappingId, ObjectId, PageCount, PageRange};
 use smallvec::SmallVec;
 
-use crate::Placement;
 use crate::effect::Action;
 use crate::manager::{Coming, Manager, Move, Reason, Stage, Wanted};
 use crate::page::{MoveId, Residency};
@@ -34,7 +33,7 @@ impl Manager {
         let needed = self.queued.min(self.pool.capacity());
         if coming < needed {
             // A step at a time: what it starts is reported, and then the next step is made.
-            self.reclaim((needed - coming).min(self.reclaim_step()), Reason::Demand);
+            self.reclaim((needed - coming).min(self.reclaim_step()), Reason::Demand, self.asker());
         }
     }
 
@@ -86,10 +85,7 @@ impl Manager {
     pub(crate) fn release_room(&mut self, id: ObjectId, count: PageCount) {
         let object = self.object(id);
         let bytes = count.bytes(object.page_size).get();
-        match object.placement {
-            Placement::Vram => self.pool.put_back(bytes),
-            Placement::Ram => self.ram_placed -= bytes,
-        }
+        self.give_room(id, bytes);
     }
 
     pub(crate) fn note_ram_peak(&mut self) {

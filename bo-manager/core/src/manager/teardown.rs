@@ -108,7 +108,11 @@ impl Manager {
             for _ in 0..GONE_STEP_HOLDS {
                 let Some(entry) = self.clients.get_mut(client) else { break };
                 let Some(mut hold) = entry.holds.first_entry() else {
+                    let account = entry.account;
                     self.clients.remove(client);
+                    if self.accounts.leave(account) {
+                        self.ranking.close(account);
+                    }
                     self.stats.disconnects += 1;
                     break;
                 };
@@ -167,6 +171,7 @@ impl Manager {
         let (page_size, small) = (object.page_size, object.pages.pages().as_usize() <= leaf.len());
         let range = run(first, leaf.len());
         object.forgotten = range.end();
+        let account = object.account;
         object.marks.set(range.first().get()..range.end().get(), Place::Absent);
         for page in range.iter() {
             // What was brought unasked and not used by now was wasted.
@@ -186,7 +191,7 @@ impl Manager {
                 Residency::Absent => {}
                 Residency::Resident { frame, .. } => {
                     self.retained.remove(frame);
-                    self.ranking.gone(frame, self.frames.page(frame), Departure::Freed);
+                    self.ranking.gone(frame, self.frames.page(frame), account, Departure::Freed);
                     self.frames.put_back(frame);
                 }
                 Residency::Waiting(_) | Residency::Filling(..) | Residency::Evicting(..) => {
@@ -211,6 +216,9 @@ impl Manager {
         self.release_room(id, object.resident);
         let object = self.objects.remove(id).expect("it was looked up above");
         let bytes = object.bytes();
+        if self.accounts.remove_object(object.account) {
+            self.ranking.close(object.account);
+        }
         match object.placement {
             Placement::Vram => {
                 self.committed -= bytes;

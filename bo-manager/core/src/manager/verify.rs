@@ -83,10 +83,23 @@ impl Manager {
         assert_eq!(framed, self.frames.in_use(), "frames in use");
         assert_eq!(retained, self.retained.len(), "retained copies");
         self.assert_rules();
+        self.assert_accounts();
         self.assert_marks();
         self.assert_samples();
         self.assert_patterns();
         self.assert_cleaning();
+    }
+
+    /// Each byte of the pool is charged to the account of its object.
+    fn assert_accounts(&self) {
+        self.accounts.assert_valid();
+        for (account, entry) in self.accounts.iter() {
+            let objects = self.objects.iter().map(|(_, object)| object);
+            let own = objects.filter(|object| object.account == account);
+            assert_eq!(own.count(), entry.objects as usize, "objects of an account");
+        }
+        let sum: u64 = self.accounts.iter().map(|(_, account)| account.resident).sum();
+        assert_eq!(sum, self.pool.used(), "charges");
     }
 
     /// The marks say what the page tables say.

@@ -46,12 +46,6 @@ impl Manager {
         }
     }
 
-    /// The name of the policy in use.
-    #[must_use]
-    pub fn policy_name(&self) -> &'static str {
-        self.ranking.name()
-    }
-
     /// One object.
     #[must_use]
     pub fn object_view(&self, id: ObjectId) -> Option<ObjectView> {

@@ -9,6 +9,7 @@ mod hints;
 mod moves;
 mod pace;
 mod rights;
+mod shares;
 mod sizes;
 mod steps;
 mod walks;
