@@ -50,6 +50,7 @@ pub(crate) enum Doing {
     Touch,
     Prefetch,
     Stat,
+    SetPriority,
     Read { offset: u64, len: usize },
     Write { offset: u64, len: usize },
 }
@@ -273,6 +274,7 @@ impl fmt::Display for Doing {
             Doing::Touch => write!(f, "touch an object"),
             Doing::Prefetch => write!(f, "prefetch an object"),
             Doing::Stat => write!(f, "stat an object"),
+            Doing::SetPriority => write!(f, "change the priority of an object"),
             Doing::Read { offset, len } => write!(f, "read {len} bytes at {offset}"),
             Doing::Write { offset, len } => write!(f, "write {len} bytes at {offset}"),
         }

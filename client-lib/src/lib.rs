@@ -66,7 +66,7 @@ pub use socket_path::default_socket_path;
 /// The mapping underneath a [`Mapping`], with `unsafe` methods for those who can keep a promise.
 pub use bo_sys::mapping::ClientMapping;
 pub use bo_units::{ByteCount, PageSize};
-pub use bo_wire::{Access, DaemonLost, ObjectStat, ParseTokenError, Placement, Token};
+pub use bo_wire::{Access, DaemonLost, ObjectStat, ParseTokenError, Placement, Priority, Token};
 
 /// The README's example compiles, or its tests fail.
 #[cfg(doctest)]

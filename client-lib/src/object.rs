@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bo_units::{ByteCount, PageCount, PageRange, PageSize};
-use bo_wire::{Access, Label, ObjectStat, Placement, Reply, Request};
+use bo_wire::{Access, Label, ObjectStat, Placement, Priority, Reply, Request};
 
 use crate::byte_range::{covering_pages, whole_pages};
 use crate::error::{Cause, Doing, Error, Misuse};
@@ -265,6 +265,24 @@ impl Object {
             return Err(self.handle.connection().link().unexpected(&answer));
         };
         Ok(PageCount::new(resident_pages).bytes(self.page_size()))
+    }
+
+    /// Says how dear the object's pages are from now on, also those that are in VRAM already.
+    ///
+    /// When pages must make way that are charged to the client that made this object, those of its
+    /// objects with a lower priority go first. Other clients' pages are not measured by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_permission`] if the object can only be read, [`Error::is_gone`].
+    pub fn set_priority(&self, priority: Priority) -> Result<(), Error> {
+        self.try_set_priority(priority).map_err(|cause| cause.while_doing(Doing::SetPriority))
+    }
+
+    fn try_set_priority(&self, priority: Priority) -> Result<(), Cause> {
+        check_access(self.access(), Access::ReadWrite)?;
+        let object = self.handle.number();
+        self.handle.connection().call_for_done(&Request::SetPriority { object, priority })
     }
 
     /// The object's numbers at this instant.

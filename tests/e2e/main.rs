@@ -11,6 +11,7 @@ mod many_objects;
 mod protocol;
 mod rough;
 mod shared_writes;
+mod shares;
 mod sharing;
 mod signals;
 mod sigstop;

@@ -73,6 +73,8 @@ pub enum Order {
     Accept { path: PathBuf, read_only: bool },
     /// Answered by `Stat`.
     Stat { object: usize },
+    /// Says how dear an object is: 0 to 3.
+    SetPriority { object: usize, priority: u8 },
     /// Answered by a number of bytes.
     Prefetch { object: usize, offset: u64, bytes: u64 },
     /// Writes the pattern of `seed` to some pages.

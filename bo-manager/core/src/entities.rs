@@ -142,6 +142,8 @@ pub struct ObjectView {
     pub page_bytes: u64,
     /// Where its pages live.
     pub placement: Placement,
+    /// In which order they leave, among those of the same client.
+    pub priority: Priority,
     /// Bytes present.
     pub resident_bytes: u64,
     /// Bytes in the store, those among them that are present as well.

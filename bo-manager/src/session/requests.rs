@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bo_units::{MappingId, ObjectId, PageCount, PageIndex, PageRange};
 use bo_wire::{
-    Access, ClaimedMapping, ClaimedObject, InvalidKind, Placement, Refusal, Reply, Request,
+    Access, ClaimedMapping, ClaimedObject, InvalidKind, Placement, Priority, Refusal, Reply,
+    Request,
 };
 
 use tokio::sync::oneshot;
@@ -42,6 +43,15 @@ pub(super) fn access_of(access: Access) -> bo_core::Access {
     match access {
         Access::ReadOnly => bo_core::Access::ReadOnly,
         Access::ReadWrite => bo_core::Access::ReadWrite,
+    }
+}
+
+fn priority_of(priority: Priority) -> bo_core::Priority {
+    match priority {
+        Priority::Low => bo_core::Priority::Low,
+        Priority::Normal => bo_core::Priority::Normal,
+        Priority::High => bo_core::Priority::High,
+        Priority::Highest => bo_core::Priority::Highest,
     }
 }
 
@@ -107,6 +117,9 @@ impl Connection {
             Request::Touch { object, first_page, pages: count } => {
                 self.touch(session, claimed(object), pages(first_page, count)?).map(Answer::from)
             }
+            Request::SetPriority { object, priority } => {
+                self.set_priority(session, claimed(object), priority).map(Answer::from)
+            }
             Request::Stat { object } => self.stat(session, claimed(object)).map(Answer::from),
             Request::Hello { .. }
             | Request::Unmap { .. }
@@ -122,6 +135,22 @@ impl Connection {
         while let Some(range) = rest {
             let step = self.shell.decide_in_turn(|core, _| core.touch_some(session.id, id, range));
             rest = step.map_err(super::refusal::of)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    fn set_priority(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        priority: Priority,
+    ) -> Result<Reply, Refusal> {
+        let set = |core: &mut bo_core::Manager, _| {
+            core.set_priority(session.id, id, priority_of(priority))
+        };
+        let mut rest = Some(self.shell.decide(set).map_err(super::refusal::of)?);
+        while let Some(range) = rest {
+            rest = self.shell.decide_in_turn(|core, _| core.rerank_some(id, range));
         }
         Ok(Reply::Done)
     }

@@ -218,9 +218,10 @@ impl Session {
                 let stat = ObjectStat { total_bytes, resident_bytes, ..ObjectStat::default() };
                 (Reply::Stat(stat), vec![])
             }
-            Request::Unmap { .. } | Request::Release { .. } | Request::Touch { .. } => {
-                (Reply::Done, vec![])
-            }
+            Request::Unmap { .. }
+            | Request::Release { .. }
+            | Request::Touch { .. }
+            | Request::SetPriority { .. } => (Reply::Done, vec![]),
         }
     }
 }

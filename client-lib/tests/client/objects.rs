@@ -1,6 +1,6 @@
 //! Objects: what they are, and when they are let go of.
 
-use bo_client::{Access, AllocSpec, ByteCount, PageSize, Placement};
+use bo_client::{Access, AllocSpec, ByteCount, PageSize, Placement, Priority};
 use bo_wire::{Refusal, Reply};
 
 use crate::fake::{Action, Fake};
@@ -60,6 +60,18 @@ fn touching_and_prefetching_cover_the_pages_around_bytes() {
     object.touch_range(1..2).expect("inside");
     object.touch().expect("connected");
     assert_eq!(fake.log(), ["allocate", "prefetch", "prefetch", "touch", "touch"]);
+}
+
+#[test]
+fn a_priority_is_passed_on_and_needs_the_right_to_write() {
+    let fake = Fake::honest();
+    let client = fake.connect();
+    let object = client.allocate(AllocSpec::new(4096)).expect("room");
+    object.set_priority(Priority::High).expect("connected");
+    let exported = object.export(Access::ReadOnly).expect("connected");
+    let reader = client.import(exported.token(), Access::ReadOnly).expect("there");
+    assert!(reader.set_priority(Priority::Low).expect_err("read-only").is_permission());
+    assert_eq!(fake.log(), ["allocate", "set_priority", "export", "import_token"]);
 }
 
 #[test]

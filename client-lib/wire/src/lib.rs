@@ -38,7 +38,7 @@ pub use header::DecodeError;
 pub use label::{Label, LabelError};
 pub use refusal::{InvalidKind, LimitKind, Refusal, UnsupportedKind};
 pub use reply::{ObjectStat, Reply, UffdSource};
-pub use request::{Access, DaemonLost, Placement, Request};
+pub use request::{Access, DaemonLost, Placement, Priority, Request};
 pub use token::{ParseTokenError, Token};
 
 /// The longest packet, header included, in bytes.

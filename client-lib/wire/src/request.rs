@@ -67,6 +67,34 @@ pub enum DaemonLost {
     Sigbus,
 }
 
+/// How dear an object's pages are to the client that made it: those of a lower priority leave VRAM
+/// before those of a higher one of the same client, and never because of another client's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Priority {
+    /// 0: its pages leave first.
+    Low,
+    /// 1: what an object has that was given none.
+    #[default]
+    Normal,
+    /// 2.
+    High,
+    /// 3: its pages leave last.
+    Highest,
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Priority::Low => "low",
+            Priority::Normal => "normal",
+            Priority::High => "high",
+            Priority::Highest => "highest",
+        })
+    }
+}
+
 /// One request. The daemon answers each with one [`Reply`](crate::Reply), in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
@@ -157,6 +185,13 @@ pub enum Request {
         /// The object.
         object: ClaimedObject,
     },
+    /// Says how dear the pages of an object are from now on. Who may write to it may say so.
+    SetPriority {
+        /// The object.
+        object: ClaimedObject,
+        /// How dear.
+        priority: Priority,
+    },
 }
 
 impl Request {
@@ -174,7 +209,8 @@ impl Request {
             | Request::ImportToken { .. }
             | Request::Touch { .. }
             | Request::Prefetch { .. }
-            | Request::Stat { .. } => 0,
+            | Request::Stat { .. }
+            | Request::SetPriority { .. } => 0,
         }
     }
 
@@ -194,6 +230,7 @@ impl Request {
             Request::Touch { .. } => "touch",
             Request::Prefetch { .. } => "prefetch",
             Request::Stat { .. } => "stat",
+            Request::SetPriority { .. } => "set_priority",
         }
     }
 }
@@ -211,8 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn access_and_placement_are_named_as_people_say() {
+    fn what_people_choose_is_named_as_people_say() {
         assert_eq!(format!("{} {}", Access::ReadOnly, Access::ReadWrite), "read-only read-write");
         assert_eq!(format!("{} {}", Placement::Vram, Placement::Ram), "VRAM RAM");
+        assert_eq!(format!("{} {}", Priority::Low, Priority::default()), "low normal");
     }
 }

@@ -56,6 +56,7 @@ impl Manager {
             bytes: object.bytes(),
             page_bytes: object.page_size.bytes(),
             placement: object.placement,
+            priority: object.priority,
             resident_bytes: object.resident.bytes(object.page_size).get(),
             stored_bytes: object.stored.bytes(object.page_size).get(),
             holders: object.holders,

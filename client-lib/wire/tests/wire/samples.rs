@@ -2,7 +2,7 @@
 
 use bo_wire::{
     Access, ClaimedMapping, ClaimedObject, DaemonLost, InvalidKind, Label, LimitKind, ObjectStat,
-    Placement, Refusal, Reply, Request, Token, UffdSource, UnsupportedKind,
+    Placement, Priority, Refusal, Reply, Request, Token, UffdSource, UnsupportedKind,
 };
 
 const OBJECT: ClaimedObject = ClaimedObject::new(7 << 32 | 3);
@@ -34,6 +34,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Touch { object: OBJECT, first_page: 0, pages: u32::MAX },
         Request::Prefetch { object: OBJECT, first_page: u32::MAX, pages: 1 },
         Request::Stat { object: OBJECT },
+        Request::SetPriority { object: OBJECT, priority: Priority::Highest },
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use bo_wire::{
     Access, ClaimedMapping, ClaimedObject, DaemonLost, InvalidKind, Label, LimitKind, ObjectStat,
-    Placement, Refusal, Reply, Request, Token, UffdSource, UnsupportedKind,
+    Placement, Priority, Refusal, Reply, Request, Token, UffdSource, UnsupportedKind,
 };
 use proptest::prelude::*;
 
@@ -74,7 +74,14 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             pages
         }),
         object().prop_map(|object| Request::Stat { object }),
+        (object(), priority())
+            .prop_map(|(object, priority)| Request::SetPriority { object, priority }),
     ]
+}
+
+fn priority() -> impl Strategy<Value = Priority> {
+    use Priority::{High, Highest, Low, Normal};
+    prop_oneof![Just(Low), Just(Normal), Just(High), Just(Highest)]
 }
 
 /// Any reply.
