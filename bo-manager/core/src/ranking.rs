@@ -21,6 +21,11 @@ impl Ranking {
         Self { policy, books: Books::new(capacity) }
     }
 
+    /// The pool has another size from now on.
+    pub(crate) fn set_capacity(&mut self, capacity: u64) {
+        self.books.set_capacity(capacity);
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         self.policy.name()
     }

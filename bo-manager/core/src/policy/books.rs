@@ -36,6 +36,11 @@ impl Books {
         self.capacity
     }
 
+    /// The pool has another size from now on. There may be more frames than it holds, for a while.
+    pub fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
     /// A frame is about to be used for a page of so many bytes. Its tag is zero from here on.
     ///
     /// # Panics
