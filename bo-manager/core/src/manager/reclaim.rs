@@ -83,12 +83,6 @@ impl Manager {
         0 < self.shortage(goal) && !self.draining
     }
 
-    /// How many bytes are to leave, besides those that are leaving, until `goal` are free. What is
-    /// in use beyond the size of a pool that shrinks is among them.
-    pub(crate) fn shortage(&self, goal: u64) -> u64 {
-        (self.pool.used() + goal).saturating_sub(self.pool.size() + self.evicting)
-    }
-
     /// When [`Self::handle_reclaim`] is to be called although nothing has happened: evictions that
     /// are wanted failed again and again, and are to be tried once more.
     #[must_use]

@@ -40,6 +40,12 @@ impl Manager {
         }
     }
 
+    /// How many bytes are to leave, besides those that are leaving, until `goal` are free. What is
+    /// in use beyond the size of a pool that shrinks is among them.
+    pub(crate) fn shortage(&self, goal: u64) -> u64 {
+        (self.pool.used() + goal).saturating_sub(self.pool.size() + self.evicting)
+    }
+
     pub(crate) fn bytes_of(&self, at: MoveId) -> u64 {
         let entry = &self.moves[at.0 as usize];
         entry.range.count().bytes(self.object(entry.object).page_size).get()

@@ -121,6 +121,12 @@ impl Manager {
         self.named(id, sums)
     }
 
+    /// One client. What it holds is not added up: [`Self::add_holds`] does that.
+    #[must_use]
+    pub fn client_entry(&self, id: ClientId) -> Option<ClientView> {
+        self.named(id, HoldSums::default())
+    }
+
     fn named(&self, id: ClientId, sums: HoldSums) -> Option<ClientView> {
         let client = self.clients.get(id)?;
         Some(ClientView {
