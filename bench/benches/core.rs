@@ -23,8 +23,8 @@ fn full(objects: u32) -> Driver {
     let pages_each = PAGES / objects;
     let mut config = config(u64::from(PAGES / 2), u64::from(PAGES));
     config.fault_around = bo_units::ByteCount::new(0);
-    config.reclaim_start_free = bo_units::ByteCount::new(0);
-    config.reclaim_stop_free = bo_units::ByteCount::new(0);
+    config.marks.reclaim_start_free = bo_units::ByteCount::new(0);
+    config.marks.reclaim_stop_free = bo_units::ByteCount::new(0);
     let mut driver = Driver::new(config, objects as usize, pages_each);
     driver.map();
     for page in 0..pages_each {
@@ -134,8 +134,8 @@ fn reclaim(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reclaim");
     for objects in OBJECTS {
         let mut config = config(u64::from(PAGES / 2), u64::from(PAGES));
-        config.reclaim_start_free = bo_units::ByteCount::new(64 << 20);
-        config.reclaim_stop_free = bo_units::ByteCount::new(128 << 20);
+        config.marks.reclaim_start_free = bo_units::ByteCount::new(64 << 20);
+        config.marks.reclaim_stop_free = bo_units::ByteCount::new(128 << 20);
         let mut driver = Driver::new(config, objects as usize, PAGES / objects);
         driver.map();
         let mut next = Next::new(objects);

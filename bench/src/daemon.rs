@@ -15,7 +15,7 @@ use crate::status::Status;
 pub(crate) enum Service {
     /// Ours; it ends with us.
     Embedded {
-        daemon: Daemon,
+        daemon: Box<Daemon>,
         http: SocketAddr,
         /// Holds the socket. Only our uid may look inside.
         _folder: TempDir,
@@ -56,7 +56,7 @@ impl Service {
         };
         let daemon = Daemon::start(config).context("cannot start a daemon")?;
         let http = daemon.http_address().context("the daemon was told to serve HTTP")?;
-        Ok(Service::Embedded { daemon, http, _folder: folder })
+        Ok(Service::Embedded { daemon: Box::new(daemon), http, _folder: folder })
     }
 
     /// Uses the daemon at `socket`, whose HTTP is at `http`.

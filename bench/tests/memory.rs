@@ -31,8 +31,8 @@ fn a_page_takes_at_most_48_bytes_wherever_it_has_been() {
     let pages = u64::from(PAGES);
     let mut config = config(pages + 64, pages + 64);
     // Reclaim goes on until the pool is empty.
-    config.reclaim_start_free = config.vram;
-    config.reclaim_stop_free = config.vram;
+    config.marks.reclaim_start_free = config.vram;
+    config.marks.reclaim_stop_free = config.vram;
     let mut driver = Driver::new(config, 1000, PAGES / 1000);
     let before = live_bytes();
     driver.bring_all();

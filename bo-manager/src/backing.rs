@@ -4,6 +4,7 @@
 //! VRAM whose pages are 2 MiB; all others stay on pages of 4 KiB, whatever the pool.
 
 mod fills;
+mod resize;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,17 +3,20 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use bo_units::{ByteCount, PageSize};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat, UserModeOnly, default_socket_path};
+use crate::config::{Config, LogFormat, UserModeOnly, default_control_path, default_socket_path};
 use crate::daemon::Daemon;
 
+mod operate;
 mod tuning;
 
+pub use operate::{Evict, Patience, Resize, Resume, Suspend, Target};
 pub use tuning::{Guesses, Mark, Switch, Tuning};
 
 /// Buffer-object manager: objects larger than the pool, behind plain pointers.
@@ -30,6 +33,14 @@ pub struct Cli {
 pub enum Command {
     /// Serve clients until SIGTERM or SIGINT.
     Serve(Serve),
+    /// Suspend a client of a running daemon: its threads wait, and its pages leave the pool.
+    Suspend(Suspend),
+    /// Let a suspended client go on.
+    Resume(Resume),
+    /// Evict what can leave the pool now of a client or of an object.
+    Evict(Evict),
+    /// Give the pool of a running daemon another size.
+    Resize(Resize),
 }
 
 /// Flags of `serve`.
@@ -54,6 +65,16 @@ pub struct Serve {
     /// Where metrics and status are served, without authentication.
     #[arg(long, env = "BO_HTTP", default_value = "127.0.0.1:9184", value_name = "ADDRESS")]
     http: SocketAddr,
+
+    /// A file, of mode 600, with the token that whoever changes something over --http must send.
+    /// Without one nothing can be changed there.
+    #[arg(long, env = "BO_HTTP_TOKEN_FILE", value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
+
+    /// Where the daemon's own user and root give orders, over HTTP [default: beside --socket,
+    /// bo-manager-control.sock for bo-manager.sock].
+    #[arg(long, env = "BO_CONTROL", value_name = "PATH")]
+    control: Option<PathBuf>,
 
     /// Page size of objects whose maker does not choose, 4KiB to 2MiB [default: by their size].
     #[arg(long, env = "BO_PAGE_SIZE", value_name = "SIZE")]
@@ -88,7 +109,10 @@ impl Serve {
     /// The configuration that these flags mean.
     fn config(&self) -> Config {
         let socket = self.socket.clone().unwrap_or_else(default_socket_path);
+        let control = self.control.clone().unwrap_or_else(|| default_control_path(&socket));
         self.tuning.apply(Config {
+            http_token_file: self.http_token_file.clone(),
+            control: Some(control),
             socket_mode: self.socket_mode,
             http: Some(self.http),
             page_size: self.page_size,
@@ -106,10 +130,23 @@ impl Serve {
 ///
 /// # Errors
 ///
-/// If the daemon cannot start; the message says why and what to do.
+/// If the daemon cannot start, or refuses an order; the message says why and what to do.
 pub fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Serve(serve) => run_serve(serve),
+        Command::Suspend(suspend) => suspend.run(),
+        Command::Resume(resume) => resume.run(),
+        Command::Evict(evict) => evict.run(),
+        Command::Resize(resize) => resize.run(),
+    }
+}
+
+/// What a process ends with after this error: 3 if no daemon is there to take orders, else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<operate::NoDaemon>() {
+        Some(_) => ExitCode::from(3),
+        None => ExitCode::FAILURE,
     }
 }
 
@@ -127,6 +164,7 @@ fn run_serve(serve: &Serve) -> anyhow::Result<()> {
 fn announce(serve: &Serve, daemon: &Daemon) {
     let page_size = serve.page_size.map_or("by object size".to_owned(), |size| size.to_string());
     let http = daemon.http_address().map_or("nowhere".to_owned(), |at| format!("http://{at}"));
+    let control = daemon.control_path().map_or("nowhere".into(), |path| path.to_string_lossy());
     let (backing, backing_reason) = daemon.backing();
     let link = serve.tuning.link().map_or("off".to_owned(), |link| link.to_string());
     tracing::info!(
@@ -134,6 +172,7 @@ fn announce(serve: &Serve, daemon: &Daemon) {
         ram = %serve.ram,
         socket = %daemon.socket_path().display(),
         %http,
+        %control,
         %page_size,
         backing,
         backing_reason,
@@ -186,7 +225,9 @@ mod tests {
 
     fn parse(arguments: &str) -> Result<Config, clap::Error> {
         let words = ["bo-manager", "serve"].into_iter().chain(arguments.split_whitespace());
-        let Command::Serve(serve) = Cli::try_parse_from(words)?.command;
+        let Command::Serve(serve) = Cli::try_parse_from(words)?.command else {
+            panic!("it serves")
+        };
         Ok(serve.config())
     }
 

@@ -1,11 +1,13 @@
 //! What the operator chose.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bo_core::{CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig, PrefetchConfig, PrefetchMode};
+use bo_core::{
+    CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig, PrefetchConfig, PrefetchMode, Watermarks,
+};
 use bo_units::{ByteCount, PageSize, show_duration};
 
 use crate::cpus::CpuList;
@@ -64,6 +66,12 @@ pub struct Config {
     pub socket_mode: u32,
     /// Where metrics and status are served; `None`: nowhere. Port 0 takes any free one.
     pub http: Option<SocketAddr>,
+    /// A file with the token that whoever changes something over `http` must show; `None`: nobody
+    /// changes anything there. Only its owner may have access to it.
+    pub http_token_file: Option<PathBuf>,
+    /// A socket where the same is served to the daemon's own user and root, who may change things;
+    /// `None`: nowhere.
+    pub control: Option<PathBuf>,
     /// The page size of objects whose maker does not choose; `None`: chosen by their size.
     pub page_size: Option<PageSize>,
     /// What pages of 2 MiB are made of.
@@ -124,6 +132,8 @@ impl Config {
             socket,
             socket_mode: 0o666,
             http: None,
+            http_token_file: None,
+            control: None,
             page_size: None,
             backing: Backing::Auto,
             reserve: false,
@@ -149,21 +159,7 @@ impl Config {
 
     /// Checks what can be checked before anything is opened.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            self.vram >= ByteCount::kib(64),
-            "a pool of {} is too small: give --vram at least 64 KiB (sixteen pages of 4 KiB)",
-            self.vram
-        );
-        ensure!(
-            self.vram < ByteCount::gib(1024),
-            "a pool of {} is too large: less than 1 TiB can be managed",
-            self.vram
-        );
-        let sum = self.vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
-        ensure!(
-            sum <= ByteCount::gib(8191),
-            "--vram and --ram are {sum} together: at most 8191 GiB can be managed"
-        );
+        self.check_vram(self.vram)?;
         ensure!(
             self.fault_threads.is_none_or(|threads| (1..=256).contains(&threads)),
             "--fault-threads must be between 1 and 256"
@@ -221,6 +217,35 @@ impl Config {
         self.link.map_or(Ok(()), check_link)
     }
 
+    /// Checks a size for the pool, at the start or later.
+    pub(crate) fn check_vram(&self, vram: ByteCount) -> anyhow::Result<()> {
+        ensure!(
+            vram >= ByteCount::kib(64),
+            "a pool of {vram} is too small: give --vram at least 64 KiB (sixteen pages of 4 KiB)"
+        );
+        ensure!(
+            vram < ByteCount::gib(1024),
+            "a pool of {vram} is too large: less than 1 TiB can be managed"
+        );
+        let sum = vram.checked_add(self.ram).context("VRAM and RAM together pass 2^64")?;
+        ensure!(
+            sum <= ByteCount::gib(8191),
+            "--vram and --ram are {sum} together: at most 8191 GiB can be managed"
+        );
+        Ok(())
+    }
+
+    /// The marks that the operator chose, in bytes of a pool of this size.
+    pub(crate) fn marks(&self, vram: ByteCount) -> Watermarks {
+        let free = |mark: Percent| vram.saturating_sub(mark.of(vram));
+        Watermarks {
+            reclaim_start_free: free(self.reclaim_start),
+            reclaim_stop_free: free(self.reclaim_stop),
+            clean_start: self.clean_start.map(|mark| mark.of(vram)),
+            ..Watermarks::usual(vram)
+        }
+    }
+
     /// `huge_frames`: pages of 2 MiB are the fastest that the pool has.
     pub(crate) fn core(&self, huge_frames: bool) -> CoreConfig {
         let prefetch = PrefetchConfig {
@@ -228,15 +253,12 @@ impl Config {
             threshold_percent: self.prefetch_threshold,
             ..PrefetchConfig::DEFAULT
         };
-        let free = |mark: Percent| self.vram.saturating_sub(mark.of(self.vram));
         CoreConfig {
             fault_around: self.fault_around,
             huge_frames,
             prefetch,
-            reclaim_start_free: free(self.reclaim_start),
-            reclaim_stop_free: free(self.reclaim_stop),
+            marks: self.marks(self.vram),
             reclaim_yields: self.reclaim_yield,
-            clean_start: self.clean_start.map(|mark| mark.of(self.vram)),
             ..CoreConfig::new(self.vram, self.ram)
         }
     }
@@ -270,6 +292,15 @@ pub fn default_socket_path() -> PathBuf {
         (None, Some(directory)) => PathBuf::from(directory).join("bo-manager.sock"),
         (None, None) => PathBuf::from("/run/bo-manager.sock"),
     }
+}
+
+/// Where a daemon takes orders unless it is told otherwise: beside the socket of its clients,
+/// `bo-manager-control.sock` for `bo-manager.sock`.
+#[must_use]
+pub fn default_control_path(socket: &Path) -> PathBuf {
+    let mut name = socket.file_stem().unwrap_or_default().to_owned();
+    name.push("-control.sock");
+    socket.with_file_name(name)
 }
 
 #[cfg(test)]

@@ -52,13 +52,14 @@ pub(crate) struct Counters {
 }
 
 /// The causes of refusals, as the metric's label shows them.
-pub(crate) const REFUSAL_CAUSES: [&str; 12] = [
+pub(crate) const REFUSAL_CAUSES: [&str; 13] = [
     "never_fits",
     "out_of_memory",
     "page_too_large",
     "gone",
     "read_only",
     "limit",
+    "suspended",
     "draining",
     "invalid",
     "unsupported",

@@ -15,6 +15,7 @@ use bo_sys::uffd::{Availability, Probe, UffdDevice, probe};
 use bo_wire::UffdSource;
 use prometheus::Registry;
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -24,7 +25,7 @@ use crate::closer::Closer;
 use crate::config::{Config, UserModeOnly};
 use crate::descriptors::{Budget, Ceilings};
 use crate::faults;
-use crate::http::{self, Site};
+use crate::http::{self, ControlListener, Door, Site, Token};
 use crate::limits::{FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX, STUCK_AFTER};
 use crate::link::{self, Link};
 use crate::readers::{Plan, Readers};
@@ -45,6 +46,7 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
+    control: Option<PathBuf>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
@@ -60,6 +62,7 @@ impl Daemon {
     /// message says what to do. Nothing is left behind.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         config.check()?;
+        let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
         let (uffd_source, device, mut lacks) = choose_uffd(&probe(), config.user_mode_only)?;
         let backed = Backed::choose(&config)?;
         let budget = Budget::raise(config.max_objects);
@@ -87,6 +90,14 @@ impl Daemon {
                 path.display()
             )
         })?;
+        let control = {
+            let _guard = runtime.enter();
+            config.control.as_deref().map(ControlListener::bind).transpose()
+        };
+        // Nothing is left behind.
+        let control = control.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
+        let orders = config.control.clone();
+        let door = Door::Token(token.map(Arc::new), orders.clone());
         let closer = Closer::start().context("cannot start the closer")?;
         let link = config.link.map(|link| Link::new(link, &registry));
         let host = Host { device, uffd_source, budget, lacks, backed };
@@ -96,12 +107,13 @@ impl Daemon {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
+            control: orders,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
             runtime: Some(runtime),
         };
-        daemon.spawn(listener, web, registry)?;
+        daemon.spawn(listener, (web.map(|(web, _)| web), door, control), registry)?;
         daemon.ready.store(true, Ordering::Release);
         Ok(daemon)
     }
@@ -109,7 +121,7 @@ impl Daemon {
     fn spawn(
         &mut self,
         listener: OwnedFd,
-        web: Option<(tokio::net::TcpListener, SocketAddr)>,
+        (web, door, control): (Option<TcpListener>, Door, Option<ControlListener>),
         registry: Registry,
     ) -> anyhow::Result<()> {
         let shell = &self.shell;
@@ -124,9 +136,13 @@ impl Daemon {
         registry.register(Box::new(exported)).context("cannot register the metrics")?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).context("cannot register the metrics")?;
-        if let Some((listener, _)) = web {
-            let site = Site { shell: Arc::clone(shell), registry, ready: Arc::clone(&self.ready) };
-            runtime.spawn(http::serve(listener, site));
+        let site = Site { shell: Arc::clone(shell), registry, ready: Arc::clone(&self.ready) };
+        if let Some(listener) = web {
+            runtime.spawn(http::serve(listener, site.clone(), door));
+        }
+        if let Some(listener) = control {
+            let door = Door::Owner(rustix::process::geteuid().as_raw());
+            runtime.spawn(http::serve_control(listener, site, door));
         }
         socket::set_nonblocking(&listener, true).context("cannot listen")?;
         let _guard = runtime.enter();
@@ -146,6 +162,12 @@ impl Daemon {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Where the daemon's own user and root may change things; `None` if nowhere.
+    #[must_use]
+    pub fn control_path(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
     /// What this host lacks, and what to do about it. Empty on a good one.
@@ -214,6 +236,7 @@ impl Daemon {
         self.shell.backed.give_back();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
+        let _ = self.control.as_ref().map(std::fs::remove_file);
     }
 }
 

@@ -25,6 +25,7 @@ mod percent;
 mod poll;
 mod readers;
 mod ready;
+mod recall;
 mod reclaim;
 mod session;
 mod shell;
@@ -34,7 +35,9 @@ mod timings;
 mod worker;
 
 pub use bo_core::{LinkConfig, PrefetchMode};
-pub use config::{Backing, Config, LogFormat, UserModeOnly, default_socket_path};
+pub use config::{
+    Backing, Config, LogFormat, UserModeOnly, default_control_path, default_socket_path,
+};
 pub use cpus::CpuList;
 pub use daemon::Daemon;
 pub use percent::Percent;

@@ -53,6 +53,15 @@ pub(crate) const SHARD_BYTES_MIN: u64 = 2 << 20;
 /// Objects and clients listed in one status answer. What is left out is counted there.
 pub(crate) const STATUS_LIST_MAX: usize = 1000;
 
+/// The most bytes in the body of an HTTP request. The longest that makes sense has a hundred.
+pub(crate) const HTTP_BODY_MAX: usize = 64 << 10;
+
+/// Steps of an eviction on request before other tasks of the same thread get their turn.
+pub(crate) const CONTROL_STEPS: u32 = 64;
+
+/// How long an eviction on request waits when much is on its way out, over a link perhaps.
+pub(crate) const EVICT_PAUSE: Duration = Duration::from_millis(1);
+
 /// How long an HTTP request may take once its headers are there.
 pub(crate) const HTTP_MAX: Duration = Duration::from_secs(10);
 

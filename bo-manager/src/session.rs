@@ -161,7 +161,7 @@ impl Connection {
         let reply = Reply::Welcome {
             client: session.id.to_u64(),
             uffd: shell.uffd_source,
-            vram_bytes: shell.config.vram.get(),
+            vram_bytes: shell.lock().pool_size().get(),
             ram_bytes: shell.config.ram.get(),
             page_bytes_default: shell
                 .config

@@ -17,7 +17,8 @@ use crate::tables::{MappingEntry, Session};
 /// What is present stays: each client's own mapping keeps the file. What is not present goes with
 /// this process, so touching it gives SIGBUS from here on.
 pub(crate) fn wind_down(shell: &Arc<Shell>) {
-    shell.lock().drain();
+    // Those who are suspended go on.
+    shell.decide(|core, _| core.drain());
     if let Some(link) = &shell.link {
         // Nobody who is blocked waits for simulated time any more.
         link.give_up();

@@ -212,6 +212,13 @@ impl Error {
         matches!(self.refusal(), Some(Refusal::Draining))
     }
 
+    /// An operator has suspended this client: what would bring pages in is refused until it goes
+    /// on.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.refusal(), Some(Refusal::Suspended))
+    }
+
     /// The daemon did not answer in time. The connection is closed, since nobody can know any more
     /// what was done.
     #[must_use]

@@ -403,6 +403,7 @@ fn refused(error: &bo_client::Error) -> Refused {
         ("is_permission", error.is_permission()),
         ("is_draining", error.is_draining()),
         ("is_timeout", error.is_timeout()),
+        ("is_suspended", error.is_suspended()),
     ];
     let held = predicates.into_iter().filter(|(_, holds)| *holds);
     let predicates = held.map(|(name, _)| name.to_owned()).collect();

@@ -97,6 +97,12 @@ impl Accounts {
         }
     }
 
+    /// The pool has another size. Deadlines stay as they are, and so does the order by use until
+    /// an account's charge changes.
+    pub(crate) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity.max(1);
+    }
+
     pub(crate) fn get(&self, id: AccountId) -> &Account {
         self.all[usize::from(id.0)].as_ref().expect("an account lives as long as its objects")
     }

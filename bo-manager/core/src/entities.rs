@@ -7,6 +7,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::accounts::AccountId;
+use crate::manager::{Parked, Suspension};
 use crate::page::{PageTable, Residency};
 use crate::prefetch::{Accuracy, Marks, Place, Streams};
 use crate::ranking::Priority;
@@ -22,6 +23,10 @@ pub(crate) struct Client {
     pub(crate) newest_mapping: Option<u32>,
     pub(crate) mappings: u32,
     pub(crate) account: AccountId,
+    /// `None`: it runs.
+    pub(crate) suspension: Option<Box<Suspension>>,
+    /// Faults that wait until it goes on, by the mapping they came through.
+    pub(crate) parked: Parked,
     pub(crate) stats: ClientStats,
 }
 
@@ -49,8 +54,8 @@ pub(crate) struct Object {
     pub(crate) pages: PageTable,
     /// Where each page stands once more, to be counted and searched quickly.
     pub(crate) marks: Marks,
-    /// Clients with a [`Hold`] on it.
-    pub(crate) holders: u32,
+    /// The slots of the clients with a [`Hold`] on it.
+    pub(crate) holders: SmallVec<[u32; 4]>,
     pub(crate) mappings: SmallVec<[MappingId; 4]>,
     /// Moves and answers in flight. A dying object waits for them.
     pub(crate) in_flight: u32,
@@ -157,6 +162,18 @@ pub struct ObjectView {
     pub stats: ObjectStats,
 }
 
+/// Whether a client runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientState {
+    /// As ever.
+    Running,
+    /// Nothing of it is answered, and its pages are leaving.
+    Suspending,
+    /// The same, and no page is left in the pool of what only suspended clients hold.
+    Suspended,
+}
+
 /// A client, as operators see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClientView {
@@ -164,6 +181,10 @@ pub struct ClientView {
     pub id: ClientId,
     /// What it calls itself.
     pub name: String,
+    /// Whether it runs.
+    pub state: ClientState,
+    /// Faults of its threads that wait until it goes on.
+    pub parked_faults: u64,
     /// Objects it holds.
     pub objects: u32,
     /// Its live mappings.

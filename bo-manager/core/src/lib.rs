@@ -35,18 +35,18 @@ pub mod sim;
 pub use effect::{
     Action, Copied, Effect, EffectId, Install, InstallEnd, Outcome, Protection, Slot, Source,
 };
-pub use entities::{ClientView, HoldSums, MappingView, ObjectView};
+pub use entities::{ClientState, ClientView, HoldSums, MappingView, ObjectView};
 pub use frames::{FrameId, Links, List};
-pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
+pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits, Watermarks};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{
-    AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager,
-    PolicyRefusal, Prefetch, PrefetchStart,
+    AllocRequest, Allocated, Attached, Evicted, Farewell, Fault, FaultKind, Guard, Heard, Manager,
+    PolicyRefusal, Prefetch, PrefetchStart, Resized, Resumed,
 };
 pub use page::PageKey;
 pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};
 pub use ranking::Priority;
-pub use refusal::Refusal;
+pub use refusal::{ControlRefusal, PoolFloor, Refusal};
 pub use stats::{ClientStats, Gauges, ObjectStats, Stats};
 
 /// Where an object's pages live while they are present.

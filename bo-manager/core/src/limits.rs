@@ -23,18 +23,11 @@ pub struct CoreConfig {
     pub huge_frames: bool,
     /// Which pages come beyond that, ahead of need.
     pub prefetch: PrefetchConfig,
-    /// Background reclaim starts when fewer bytes than this are free in the pool.
-    pub reclaim_start_free: ByteCount,
-    /// Background reclaim stops when this many bytes are free.
-    pub reclaim_stop_free: ByteCount,
-    /// Free bytes that are left to those who must have a page: no neighbour of a fault takes them,
-    /// and reclaim keeps them free even when it yields to a working set.
-    pub reserve: ByteCount,
-    /// Whether the two marks above give way to pages that come back while there is room for them,
+    /// Where reclaim and the cleaner begin and end, in bytes of this pool.
+    pub marks: Watermarks,
+    /// Whether the marks of reclaim give way to pages that come back while there is room for them,
     /// down to the reserve.
     pub reclaim_yields: bool,
-    /// The cleaner works while more bytes than this are in use. `None`: it never does.
-    pub clean_start: Option<ByteCount>,
     /// Whether clean pages leave before dirty ones that are about as cold. Without it pages leave
     /// in exactly the order of the policy.
     pub prefer_clean: bool,
@@ -57,15 +50,39 @@ impl CoreConfig {
             fault_around: ByteCount::new(64 * 1024),
             huge_frames: false,
             prefetch: PrefetchConfig::DEFAULT,
-            reclaim_start_free: ByteCount::new(vram.get() / 10),
-            reclaim_stop_free: ByteCount::new(vram.get() / 10 * 3),
-            reserve: ByteCount::new(vram.get() / 16),
+            marks: Watermarks::usual(vram),
             reclaim_yields: true,
-            clean_start: Some(ByteCount::new(vram.get() / 10 * 7)),
             prefer_clean: true,
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
             step_pages: 512,
+        }
+    }
+}
+
+/// What depends on the size of the pool: another size comes with other marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Background reclaim starts when fewer bytes than this are free in the pool.
+    pub reclaim_start_free: ByteCount,
+    /// Background reclaim stops when this many bytes are free.
+    pub reclaim_stop_free: ByteCount,
+    /// Free bytes that are left to those who must have a page: no neighbour of a fault takes them,
+    /// and reclaim keeps them free even when it yields to a working set.
+    pub reserve: ByteCount,
+    /// The cleaner works while more bytes than this are in use. `None`: it never does.
+    pub clean_start: Option<ByteCount>,
+}
+
+impl Watermarks {
+    /// Those of a pool of this size, unless the operator chooses.
+    #[must_use]
+    pub fn usual(vram: ByteCount) -> Self {
+        Self {
+            reclaim_start_free: ByteCount::new(vram.get() / 10),
+            reclaim_stop_free: ByteCount::new(vram.get() / 10 * 3),
+            reserve: ByteCount::new(vram.get() / 16),
+            clean_start: Some(ByteCount::new(vram.get() / 10 * 7)),
         }
     }
 }
@@ -112,6 +129,24 @@ pub(crate) const GONE_STEP_MAPPINGS: usize = 8;
 /// Holds of a client that is gone that one step gives back. The last hold forgets up to a leaf of
 /// pages.
 pub(crate) const GONE_STEP_HOLDS: usize = 4;
+
+/// Holds that one step of emptying the objects of a suspended client looks at.
+pub(crate) const SUSPEND_STEP_HOLDS: usize = 32;
+
+/// Mappings of a client that goes on whose parked threads one step wakes.
+pub(crate) const RESUME_STEP_MAPPINGS: usize = 32;
+
+/// How long nothing is looked at of suspended clients when nothing of them could leave: the store
+/// is full, or their pages must stay.
+pub(crate) const SUSPEND_RETRY: Duration = Duration::from_millis(10);
+
+/// Bytes that may be on their way out at one time because somebody has asked for it. More would
+/// only keep those waiting who fault on what is behind them.
+pub(crate) const EXPELLING_BYTES_MAX: u64 = 16 << 20;
+
+/// Runs of pages that are remembered of what a suspended client had in the pool: 16 bytes each.
+/// What does not fit comes back when it is touched.
+pub(crate) const WORKING_SET_RUNS_MAX: usize = 4096;
 
 /// Slots of a table of clients or objects that one step of a list looks at.
 pub(crate) const LIST_STEP_SLOTS: u32 = 32;

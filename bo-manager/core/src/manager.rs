@@ -26,14 +26,17 @@ mod attach;
 mod clean;
 mod coming;
 mod evict;
+mod expel;
 mod fill;
 mod hints;
 mod policies;
 mod reclaim;
 mod requests;
+mod resize;
 mod room;
 #[cfg(any(test, feature = "sim"))]
 mod sabotage;
+mod suspend;
 mod teardown;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
@@ -42,11 +45,15 @@ mod views;
 mod watch;
 
 use coming::{Coming, Wanted};
+pub(crate) use suspend::{Parked, Suspension};
 
 pub use attach::{Attached, Guard};
+pub use expel::Evicted;
 pub use hints::{Prefetch, PrefetchStart};
 pub use policies::PolicyRefusal;
 pub use requests::{AllocRequest, Allocated};
+pub use resize::Resized;
+pub use suspend::Resumed;
 pub use teardown::Farewell;
 
 /// One page fault, as the shell heard it.
@@ -120,6 +127,8 @@ pub(crate) enum Reason {
     Demand,
     /// Ahead of need.
     Background,
+    /// An operator has asked for it.
+    Asked,
 }
 
 /// How far a move is.
@@ -171,6 +180,8 @@ pub(crate) enum Pending {
     Destroy(ObjectId),
     /// The next step of forgetting the pages of a dying object.
     Forget(ObjectId),
+    /// The next step of waking the threads of a client that goes on.
+    Waken(ClientId),
     /// Another look for room.
     Again,
 }
@@ -226,6 +237,7 @@ pub struct Manager {
     pub(crate) pace: reclaim::Pace,
     pub(crate) refusals: reclaim::Refusals,
     pub(crate) cleaner: clean::Cleaner,
+    pub(crate) sleepers: suspend::Sleepers,
     /// The latest that was told.
     pub(crate) now: Tick,
     pub(crate) draining: bool,
@@ -277,6 +289,7 @@ impl Manager {
             pace: reclaim::Pace::default(),
             refusals: reclaim::Refusals::default(),
             cleaner: clean::Cleaner::default(),
+            sleepers: suspend::Sleepers::default(),
             now: Tick::ZERO,
             draining: false,
             sealed: false,
@@ -305,6 +318,10 @@ impl Manager {
         }
         let object = mapping.object;
         self.count_fault(&fault, object);
+        if self.sleeps(fault.mapping) {
+            self.park(fault.mapping, 1);
+            return Heard::Noted;
+        }
         self.on_fault(object, fault);
         self.settle();
         Heard::Noted
@@ -346,6 +363,7 @@ impl Manager {
             (Pending::Discard(slots), Outcome::Discarded) => self.on_discarded(&slots),
             (Pending::Destroy(object), Outcome::Destroyed) => self.on_destroyed(object),
             (Pending::Forget(object), Outcome::Yielded) => self.forget_pages(object),
+            (Pending::Waken(client), Outcome::Yielded) => self.waken(client),
             // It is made below.
             (Pending::Again, Outcome::Yielded) => {}
             (pending, outcome) => panic!("{outcome:?} is no outcome of {pending:?}"),
@@ -359,10 +377,11 @@ impl Manager {
         self.effects.pop_front()
     }
 
-    /// Refuses new objects, clients and mappings from here on; faults are served as before, and
-    /// nothing is evicted ahead of need.
+    /// Refuses new objects, clients and mappings from here on; faults are served as before, those
+    /// of suspended clients as well, and nothing is evicted ahead of need.
     pub fn drain(&mut self) {
         self.draining = true;
+        self.resume_everybody();
     }
 
     /// Takes no fault any more: each is [`Heard::Unknown`]. Once [`Self::is_idle`] holds after

@@ -6,18 +6,32 @@ use bo_units::ByteCount;
 /// their hole is punched, so what is really present is never more.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    capacity: u64,
+    /// What may be used.
+    size: u64,
     used: u64,
     used_max: u64,
 }
 
 impl Pool {
-    pub(crate) fn new(capacity: ByteCount) -> Self {
-        Self { capacity: capacity.get() & !4095, used: 0, used_max: 0 }
+    pub(crate) fn new(size: ByteCount) -> Self {
+        Self { size: size.get() & !4095, used: 0, used_max: 0 }
     }
 
+    /// The size that was asked for last. Nothing is taken beyond it.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The ceiling at this moment: the size, or what is still in use beyond it while the pool
+    /// shrinks. It falls with every frame that leaves, down to the size.
     pub(crate) fn capacity(&self) -> u64 {
-        self.capacity
+        self.size.max(self.used)
+    }
+
+    /// Another size from now on. It may be smaller than what is in use.
+    pub(crate) fn resize(&mut self, size: u64) {
+        assert!(size.is_multiple_of(4096), "a pool is made of whole pages");
+        self.size = size;
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -30,7 +44,7 @@ impl Pool {
     }
 
     pub(crate) fn free(&self) -> u64 {
-        self.capacity - self.used
+        self.size.saturating_sub(self.used)
     }
 
     pub(crate) fn take(&mut self, bytes: u64) {
@@ -55,6 +69,18 @@ mod tests {
     fn a_pool_is_rounded_down_to_whole_pages() {
         assert_eq!(Pool::new(ByteCount::new(8191)).capacity(), 4096);
         assert_eq!(Pool::new(ByteCount::new(4095)).free(), 0);
+    }
+
+    #[test]
+    fn a_pool_that_shrinks_gives_nothing_and_its_ceiling_falls_with_what_leaves() {
+        let mut pool = Pool::new(ByteCount::new(4 * 4096));
+        pool.take(3 * 4096);
+        pool.resize(4096);
+        assert_eq!((pool.capacity(), pool.free()), (3 * 4096, 0));
+        pool.put_back(4096);
+        assert_eq!((pool.capacity(), pool.free()), (2 * 4096, 0));
+        pool.put_back(2 * 4096);
+        assert_eq!((pool.capacity(), pool.free()), (4096, 4096));
     }
 
     #[test]

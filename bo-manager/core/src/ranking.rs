@@ -74,7 +74,6 @@ impl Ranking {
         let (books, groups) = (Books::new(capacity), Vec::new());
         Some(Self { name, side: false, books, groups })
     }
-
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }

@@ -47,8 +47,56 @@ pub enum Refusal {
     ObjectLimit(u32),
     /// Too many mappings, in all or of this object.
     MappingLimit(u32),
+    /// The client is suspended, and this would bring pages in.
+    Suspended,
     /// The daemon is stopping.
     Draining,
+}
+
+/// An order of an operator that cannot be carried out. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlRefusal {
+    /// No such client: never was, or is no more.
+    NoSuchClient,
+    /// No such object: never was, or is no more.
+    NoSuchObject,
+    /// The client is suspended already.
+    Suspended,
+    /// The client is not suspended.
+    Running,
+    /// The pool cannot be so small.
+    PoolTooSmall {
+        /// What was asked for.
+        asked: ByteCount,
+        /// The smallest that is possible now.
+        possible: ByteCount,
+        /// What keeps it from being smaller.
+        floor: PoolFloor,
+    },
+    /// The daemon is stopping.
+    Draining,
+}
+
+/// What keeps a pool from being smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolFloor {
+    /// Sixteen pages of the largest size in use must fit.
+    Pages {
+        /// That size.
+        largest: ByteCount,
+    },
+    /// Everything that was promised must fit into the pool and the store together.
+    Committed {
+        /// How much was promised.
+        committed: ByteCount,
+        /// What the store can hold.
+        store: ByteCount,
+    },
+    /// Pages that must not leave.
+    Pinned {
+        /// How much they take.
+        pinned: ByteCount,
+    },
 }
 
 impl Refusal {
@@ -63,6 +111,7 @@ impl Refusal {
             Self::Gone => "gone",
             Self::ReadOnly => "read_only",
             Self::ClientLimit(_) | Self::ObjectLimit(_) | Self::MappingLimit(_) => "limit",
+            Self::Suspended => "suspended",
             Self::Draining => "draining",
         }
     }

@@ -24,6 +24,7 @@ mod clients;
 mod configure;
 mod jobs;
 mod kernel;
+mod operator;
 mod oracle;
 mod plant;
 mod prefetches;
@@ -35,6 +36,7 @@ mod tests;
 
 use clients::{Event, Process};
 use kernel::{Kernel, Thread, ThreadState};
+use operator::Operator;
 use oracle::Oracle;
 pub use plant::Plant;
 use requests::Ticket;
@@ -97,6 +99,12 @@ pub struct Report {
     pub same: u64,
     /// Times that eviction paused.
     pub pauses: u64,
+    /// Times a client was suspended.
+    pub suspensions: u64,
+    /// Pages that left because of it, or because they were named.
+    pub asked: u64,
+    /// Times the pool was given another size.
+    pub resizes: u64,
 }
 
 /// One world.
@@ -130,6 +138,7 @@ pub struct Sim {
     fills_ever: u64,
     /// While a prefetch takes a step: pages that came after this fill must stay.
     victims_are_older_than: Option<u64>,
+    operator: Operator,
     /// Nothing new begins.
     closing: bool,
 }
@@ -154,8 +163,8 @@ impl Sim {
         if plant == Some(Plant::DiscardLate) {
             // Another: pages of several sizes in a store that is full.
             config.ram = ByteCount::new(24 * 4096);
-            config.reclaim_stop_free = ByteCount::new(8 * 4096);
-            config.reclaim_start_free = ByteCount::new(6 * 4096);
+            config.marks.reclaim_stop_free = ByteCount::new(8 * 4096);
+            config.marks.reclaim_start_free = ByteCount::new(6 * 4096);
             tricks = Tricks { stores: 900, ..Tricks::default() };
         }
         let mut kernel = Kernel::default();
@@ -176,6 +185,7 @@ impl Sim {
             now: 0,
         };
         let widest = config.vram.get();
+        let operator = Operator::new(seed, config.vram, plant);
         let mut manager = Manager::new(config);
         manager.plant = plant;
         if rng.chance(500) {
@@ -202,6 +212,7 @@ impl Sim {
             filled: BTreeMap::new(),
             fills_ever: 0,
             victims_are_older_than: None,
+            operator,
             closing: false,
         }
     }
@@ -228,6 +239,7 @@ impl Sim {
             if drains == Some(step) {
                 self.manager.drain();
             }
+            self.step_operator();
             self.step();
             self.assert_books_are_real();
         }
@@ -253,6 +265,9 @@ impl Sim {
             called_off: stats.cleanings_called_off,
             same: stats.fills_same_pages,
             pauses: stats.eviction_pauses,
+            suspensions: self.operator.suspensions,
+            asked: stats.evictions_asked,
+            resizes: self.operator.resizes,
         }
     }
 
@@ -333,6 +348,7 @@ impl Sim {
         self.shell.now = self.now;
         let mut taken = 0;
         while let Some(effect) = self.manager.poll_effect() {
+            self.check_is_for_the_awake(&effect.action);
             self.note_effect(&effect.action);
             self.shell.start(effect, ticket);
             taken += 1;

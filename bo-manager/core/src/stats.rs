@@ -73,10 +73,15 @@ pub struct Stats {
     pub evictions_background: u64,
     /// Pages evicted because a fault or a prefetch waited for room.
     pub evictions_direct: u64,
+    /// Pages evicted because an operator asked for it: their clients are suspended, or they were
+    /// named.
+    pub evictions_asked: u64,
     /// Bytes of pages evicted.
     pub evicted_bytes: u64,
     /// Bytes of those evicted ahead of need.
     pub evicted_background_bytes: u64,
+    /// Bytes of those evicted because an operator asked for it.
+    pub evicted_asked_bytes: u64,
     /// Pages that a write called back before they were gone.
     pub evictions_rescued: u64,
     /// Pages that stayed because a mapping could not be protected, or a page not read or punched.
@@ -109,6 +114,14 @@ pub struct Stats {
     pub connects: u64,
     /// Clients that went.
     pub disconnects: u64,
+    /// Times a client was suspended.
+    pub suspensions: u64,
+    /// Times a suspended client was told to go on.
+    pub resumes: u64,
+    /// Pages that a suspended client had in the pool and that were not remembered.
+    pub working_set_left_out: u64,
+    /// Times the pool was given another size.
+    pub resizes: u64,
 }
 
 impl Stats {
@@ -125,8 +138,11 @@ impl Stats {
 /// What is, rather than what was. In bytes where it says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Gauges {
-    /// The pool's size in bytes.
+    /// The pool's size in bytes. While it shrinks it falls with each page that leaves, down to the
+    /// target: what is in use is never more.
     pub vram_capacity_bytes: u64,
+    /// The size that was asked for last, in bytes.
+    pub vram_target_bytes: u64,
     /// Bytes of frames in use.
     pub vram_used_bytes: u64,
     /// The most that ever was.
@@ -161,6 +177,12 @@ pub struct Gauges {
     pub commit_limit_bytes: u64,
     /// Live clients.
     pub clients: u64,
+    /// Clients among them that are suspended, or being suspended.
+    pub clients_suspended: u64,
+    /// Clients among those that still have pages in the pool.
+    pub clients_suspending: u64,
+    /// Faults of suspended clients that wait until these go on.
+    pub faults_parked: u64,
     /// Live objects.
     pub objects: u64,
     /// Live mappings.

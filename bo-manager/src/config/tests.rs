@@ -95,10 +95,10 @@ fn a_threshold_beyond_all_is_refused() {
 #[test]
 fn marks_become_bytes_of_the_pool() {
     let core = config().core(false);
-    assert_eq!(core.reclaim_start_free.get(), (1 << 20) - (1 << 20) * 9 / 10);
-    assert_eq!(core.reclaim_stop_free.get(), (1 << 20) - (1 << 20) * 7 / 10);
-    assert_eq!(core.clean_start.map(ByteCount::get), Some((1 << 20) * 7 / 10));
-    assert_eq!(Config { clean_start: None, ..config() }.core(false).clean_start, None);
+    assert_eq!(core.marks.reclaim_start_free.get(), (1 << 20) - (1 << 20) * 9 / 10);
+    assert_eq!(core.marks.reclaim_stop_free.get(), (1 << 20) - (1 << 20) * 7 / 10);
+    assert_eq!(core.marks.clean_start.map(ByteCount::get), Some((1 << 20) * 7 / 10));
+    assert_eq!(Config { clean_start: None, ..config() }.core(false).marks.clean_start, None);
 }
 
 #[test]
@@ -113,4 +113,19 @@ fn reclaim_that_stops_no_lower_than_it_starts_is_refused() {
 fn sizes_that_wrap_are_refused() {
     let vram = ByteCount::new(u64::MAX);
     assert!(Config { vram, ..config() }.check().is_err());
+}
+
+#[test]
+fn another_size_has_the_same_percentages() {
+    let marks = config().marks(ByteCount::mib(10));
+    assert_eq!(marks.reclaim_start_free, ByteCount::mib(1));
+    assert_eq!(marks.reclaim_stop_free, ByteCount::mib(3));
+    assert_eq!(marks.clean_start, Some(ByteCount::mib(7)));
+}
+
+#[test]
+fn orders_are_taken_beside_the_clients() {
+    let path = |socket: &str| default_control_path(Path::new(socket));
+    assert_eq!(path("/run/bo-manager.sock"), Path::new("/run/bo-manager-control.sock"));
+    assert_eq!(path("/tmp/x/socket"), Path::new("/tmp/x/socket-control.sock"));
 }

@@ -16,6 +16,7 @@ use crate::shell::Shell;
 
 mod ahead;
 mod link;
+mod orders;
 
 /// Gives the registry what the daemon counts.
 pub(crate) struct Exported {
@@ -44,6 +45,7 @@ impl Collector for Exported {
         ahead::export_guesses(&mut page, &stats);
         ahead::export_cleaner(&mut page, &stats, &gauges);
         export_gauges(&mut page, &gauges);
+        orders::export(&mut page, &stats, &gauges);
         export_shell(&mut page, &self.shell.counters);
         if let Some(link) = &self.shell.link {
             link::export(&mut page, link);
@@ -206,8 +208,10 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         evictions_same,
         evictions_background,
         evictions_direct,
+        evictions_asked,
         evicted_bytes,
         evicted_background_bytes,
+        evicted_asked_bytes,
         evictions_rescued,
         evictions_failed,
         eviction_pauses,
@@ -224,6 +228,10 @@ fn export_moves(page: &mut Page, stats: &Stats) {
         frees,
         connects,
         disconnects,
+        suspensions: _,
+        resumes: _,
+        working_set_left_out: _,
+        resizes: _,
     } = stats;
     let sources =
         [("zero", *fills_zero_pages), ("same", *fills_same_pages), ("store", *fills_stored_pages)];
@@ -238,11 +246,19 @@ fn export_moves(page: &mut Page, stats: &Stats) {
     let help = "Pages filled that no fault had asked for, by what suggested them.";
     page.counters("bo_filled_ahead_pages_total", help, "cause", &extras);
     page.counter("bo_fill_failures_total", "Fills without a frame.", *fills_failed);
-    let reasons = [("background", *evictions_background), ("direct", *evictions_direct)];
-    let help = "Pages evicted, ahead of need or because a fault waited.";
+    let reasons = [
+        ("background", *evictions_background),
+        ("direct", *evictions_direct),
+        ("asked", *evictions_asked),
+    ];
+    let help = "Pages evicted, ahead of need, because a fault waited, or because somebody asked.";
     page.counters("bo_evictions_total", help, "reason", &reasons);
-    let direct = evicted_bytes - evicted_background_bytes;
-    let reasons = [("background", *evicted_background_bytes), ("direct", direct)];
+    let direct = evicted_bytes - evicted_background_bytes - evicted_asked_bytes;
+    let reasons = [
+        ("background", *evicted_background_bytes),
+        ("direct", direct),
+        ("asked", *evicted_asked_bytes),
+    ];
     page.counters("bo_evicted_bytes_total", "Bytes of pages evicted.", "reason", &reasons);
     let ways = [
         ("copied", *evictions_copied),
@@ -275,6 +291,7 @@ fn export_moves(page: &mut Page, stats: &Stats) {
 fn export_gauges(page: &mut Page, gauges: &Gauges) {
     let Gauges {
         vram_capacity_bytes,
+        vram_target_bytes: _,
         vram_used_bytes,
         vram_peak_bytes,
         vram_evicting_bytes,
@@ -292,6 +309,9 @@ fn export_gauges(page: &mut Page, gauges: &Gauges) {
         committed_bytes,
         commit_limit_bytes,
         clients,
+        clients_suspended: _,
+        clients_suspending: _,
+        faults_parked: _,
         objects,
         mappings,
         moves,

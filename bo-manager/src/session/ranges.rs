@@ -101,7 +101,7 @@ impl Connection {
         range: PageRange,
     ) -> Result<Reply, Refusal> {
         let object = self.shell.object(id).ok_or(Refusal::Gone)?;
-        let half = self.shell.config.vram.get() / 2 / object.page_size.bytes();
+        let half = self.shell.lock().pool_size().get() / 2 / object.page_size.bytes();
         let start = self.shell.lock().start_prefetch();
         let mut left = half;
         for part in parts(range) {

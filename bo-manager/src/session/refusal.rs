@@ -23,6 +23,7 @@ pub(crate) fn of(refusal: core::Refusal) -> Refusal {
         core::Refusal::ClientLimit(limit) => limited(LimitKind::Clients, limit),
         core::Refusal::ObjectLimit(limit) => limited(LimitKind::Objects, limit),
         core::Refusal::MappingLimit(limit) => limited(LimitKind::Mappings, limit),
+        core::Refusal::Suspended => Refusal::Suspended,
         core::Refusal::Draining => Refusal::Draining,
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn cause(refusal: &Refusal) -> &'static str {
             | InvalidKind::State,
         ) => "invalid",
         Refusal::Unsupported { .. } => "unsupported",
+        Refusal::Suspended => "suspended",
         Refusal::Draining => "draining",
         Refusal::Host => "host",
     }

@@ -16,6 +16,7 @@ const PREDICATES: [(&str, Predicate); 10] = [
     ("invalid", Error::is_invalid),
     ("permission", Error::is_permission),
     ("draining", Error::is_draining),
+    ("suspended", Error::is_suspended),
     ("timeout", Error::is_timeout),
 ];
 
@@ -45,6 +46,7 @@ fn each_refusal_answers_to_its_predicates_and_no_other() {
     let what = UnsupportedKind::Uffd { missing: 1 };
     check_refused(Refusal::Unsupported { what }, &["unsupported"]);
     check_refused(Refusal::Draining, &["draining"]);
+    check_refused(Refusal::Suspended, &["suspended"]);
     check_refused(Refusal::Host, &[]);
 }
 

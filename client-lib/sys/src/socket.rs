@@ -9,7 +9,7 @@
 
 mod listen;
 
-pub use listen::listen;
+pub use listen::{listen, listen_stream};
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -241,7 +241,11 @@ unsafe fn socket_option<Value>(
 }
 
 fn packet_socket(flags: SocketFlags) -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+    socket_of(SocketType::SEQPACKET, flags)
+}
+
+fn socket_of(kind: SocketType, flags: SocketFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?)
 }
 
 fn address(path: &Path) -> io::Result<SocketAddrUnix> {

@@ -55,6 +55,8 @@ pub enum Refusal {
     Draining,
     /// The daemon's own host failed it. Its log says how.
     Host,
+    /// An operator has suspended the client, and this would bring pages in.
+    Suspended,
 }
 
 /// Which table is full.
@@ -135,6 +137,9 @@ impl fmt::Display for Refusal {
             Refusal::Unsupported { what } => what.fmt(f),
             Refusal::Draining => write!(f, "the daemon is stopping; connect again once it is back"),
             Refusal::Host => write!(f, "the daemon's host failed it; see the daemon's log"),
+            Refusal::Suspended => {
+                write!(f, "an operator has suspended this client; try again once it goes on")
+            }
         }
     }
 }

@@ -280,7 +280,8 @@ impl Manager {
             return;
         };
         let object = self.object(id);
-        if self.sealed || self.draining || object.dying || !self.queue.is_empty() {
+        let asleep = self.sleeps(guess.mapping);
+        if self.sealed || self.draining || object.dying || asleep || !self.queue.is_empty() {
             return;
         }
         let most = u64::from(self.fill_pages_max(id)).min(self.spare_pages(id, guess.cause));

@@ -106,6 +106,13 @@ impl Manager {
             self.stats.verdicts_gone += u64::from(faults);
             return;
         };
+        let asleep = self.sleeps(mapping);
+        #[cfg(any(test, feature = "sim"))]
+        let asleep = asleep && !self.sabotage_parking();
+        if asleep {
+            self.park(mapping, faults);
+            return;
+        }
         if write && access == Access::ReadWrite {
             self.note_write(object, page);
             self.make_dirty(object, page);

@@ -68,7 +68,7 @@ impl Manager {
 
     /// How many bytes may still be looked at, as things stand.
     fn clean_left(&self) -> u64 {
-        let Some(start) = self.config.clean_start else { return 0 };
+        let Some(start) = self.config.marks.clean_start else { return 0 };
         // A store that is nearly full is left to those who must have a slot.
         let tight = self.store.room() <= self.store.capacity() / TURNOVER_PARTS;
         let resting = self.draining || self.sealed || self.refusals.forbid(self.now);
@@ -82,8 +82,9 @@ impl Manager {
     /// How much of the cold end is kept clean: one run at the least, at the most what one round of
     /// reclaim evicts.
     pub(crate) fn clean_window(&self) -> u64 {
-        let (start, stop) = (self.config.reclaim_start_free, self.config.reclaim_stop_free);
-        let least = EVICT_RUN_BYTES.min(self.pool.capacity() / LOOK_AHEAD_PART);
+        let (start, stop) =
+            (self.config.marks.reclaim_start_free, self.config.marks.reclaim_stop_free);
+        let least = EVICT_RUN_BYTES.min(self.pool.size() / LOOK_AHEAD_PART);
         (least + self.cleaner.grown).min(stop.get().saturating_sub(start.get()).max(least))
     }
 
@@ -93,6 +94,7 @@ impl Manager {
         page.is_some_and(|page| page.copy == StoreCopy::DIRTY)
             && self.size_if_evictable(key).is_some()
             && !self.is_shy(frame)
+            && !self.objects.id_at(key.object).is_some_and(|id| self.is_asleep(id))
     }
 
     /// True if the page was cleaned for nothing a short while ago. In a pool that stands still
@@ -105,7 +107,7 @@ impl Manager {
     /// The time, in parts of a pool that were filled. After eight pools it begins again: a page
     /// that was shy then is for a moment shy once more, which does no harm.
     fn part(&self) -> u8 {
-        let parts = self.stats.filled_bytes / (self.pool.capacity() / TURNOVER_PARTS).max(1);
+        let parts = self.stats.filled_bytes / (self.pool.size() / TURNOVER_PARTS).max(1);
         u8::try_from(parts % u64::from(PART)).expect("the remainder is small") + 1
     }
 
@@ -216,7 +218,7 @@ impl Manager {
     pub(crate) fn note_used(&mut self, frame: FrameId, bytes: u64) {
         if self.frames.mark(frame) & CLEANED != 0 {
             self.stats.cleaned_used += 1;
-            let most = self.config.reclaim_stop_free.get();
+            let most = self.config.marks.reclaim_stop_free.get();
             self.cleaner.grown = (self.cleaner.grown + bytes).min(most);
         }
     }

@@ -122,8 +122,9 @@ impl Manager {
         let mut runs: SmallVec<[PageRange; 2]> = SmallVec::new();
         for ((index, number), same) in range.iter().zip(slots).zip(same) {
             let wanted = self.may_rescue()
-                && (self.moves[at.0 as usize].waiters.iter())
-                    .any(|waiter| waiter.write && waiter.page == index);
+                && (self.moves[at.0 as usize].waiters.iter()).any(|waiter| {
+                    waiter.write && waiter.page == index && !self.sleeps(waiter.mapping)
+                });
             if wanted {
                 self.rescue(id, index, number);
                 continue;
@@ -305,6 +306,10 @@ impl Manager {
         self.unwatch(id, index, false);
         match reason {
             Reason::Demand => self.stats.evictions_direct += 1,
+            Reason::Asked => {
+                self.stats.evictions_asked += 1;
+                self.stats.evicted_asked_bytes += bytes;
+            }
             Reason::Background => {
                 self.stats.evictions_background += 1;
                 self.stats.evicted_background_bytes += bytes;

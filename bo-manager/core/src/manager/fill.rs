@@ -84,6 +84,10 @@ impl Manager {
             self.stats.verdicts_gone += u64::from(coming.wanted.asked().is_some());
             *coming = Coming::new(Wanted::Nobody, None);
         }
+        if let Some(mapping) = coming.wanted.mapping().filter(|mapping| self.sleeps(*mapping)) {
+            self.park(mapping, u32::from(coming.wanted.asked().is_some()));
+            *coming = Coming::new(Wanted::Nobody, None);
+        }
         let mapping = coming.wanted.mapping();
         if coming.wanted.cause().is_some() {
             let asked = coming.wanted.asked();

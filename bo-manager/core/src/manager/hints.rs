@@ -37,7 +37,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Gone`], [`Refusal::Range`].
+    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Suspended`].
     pub fn touch(
         &mut self,
         client: ClientId,
@@ -55,7 +55,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Gone`], [`Refusal::Range`].
+    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Suspended`].
     pub fn touch_some(
         &mut self,
         client: ClientId,
@@ -63,6 +63,7 @@ impl Manager {
         range: PageRange,
     ) -> Result<Option<PageRange>, Refusal> {
         let range = self.grant(client, object, range)?;
+        self.check_awake(client)?;
         let entry = self.objects.get_mut(object).ok_or(Refusal::Gone)?;
         if entry.placement == Placement::Ram {
             return Ok(None);
@@ -95,7 +96,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Draining`].
+    /// [`Refusal::Gone`], [`Refusal::Range`], [`Refusal::Suspended`], [`Refusal::Draining`].
     pub fn prefetch(
         &mut self,
         _now: Tick,
@@ -108,6 +109,7 @@ impl Manager {
             return Err(Refusal::Draining);
         }
         let range = self.grant(client, object, range)?;
+        self.check_awake(client)?;
         let entry = self.objects.get(object).ok_or(Refusal::Gone)?;
         let rest = range.first().get()..range.end().get();
         let Some(first) = entry.marks.first_absent(rest.clone()) else {

@@ -73,21 +73,24 @@ impl Manager {
         let slotless = self.pace.slotless.is_some_and(|held| held <= self.store.held())
             && self.retained.coldest().is_none();
         let vain = slotless || self.pace.fruitless || self.refusals.forbid(self.now);
-        self.is_short() && !vain
+        (self.is_short() && !vain) || self.wants_expel()
     }
 
     /// True if the pool is fuller than the upper mark, or on its way down to the lower one.
     fn is_short(&self) -> bool {
-        let coming = self.pool.free() + self.evicting;
         let goal = if self.pace.on { self.stop_free() } else { self.start_free() };
-        coming < goal && !self.draining
+        0 < self.shortage(goal) && !self.draining
     }
 
     /// When [`Self::handle_reclaim`] is to be called although nothing has happened: evictions that
     /// are wanted failed again and again, and are to be tried once more.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Tick> {
-        self.refusals.until.filter(|_| self.is_short() || !self.queue.is_empty())
+        let waits = self.is_short() || !self.queue.is_empty() || self.sleepers.have_work();
+        match self.refusals.until.filter(|_| waits) {
+            Some(until) => Some(until),
+            None => self.sleepers.retry(),
+        }
     }
 
     /// Frees some room ahead of need, from the upper mark down to the lower one. Effects come out
@@ -102,11 +105,15 @@ impl Manager {
             // Those who wait for room come first.
             self.settle();
         }
+        let expelled = self.expel_step();
+        self.reclaim_ahead() || expelled
+    }
+
+    fn reclaim_ahead(&mut self) -> bool {
         // Between the marks only a reclaim that has begun goes on: the cleaner's calls, too, come
         // by here.
         self.pace.on = self.is_short();
-        let coming = self.pool.free() + self.evicting;
-        let want = self.stop_free().saturating_sub(coming).min(self.reclaim_step());
+        let want = self.shortage(self.stop_free()).min(self.reclaim_step());
         if !self.pace.on || want == 0 {
             return false;
         }
@@ -124,14 +131,14 @@ impl Manager {
 
     /// Free bytes at which background reclaim starts, as things stand.
     pub(crate) fn start_free(&self) -> u64 {
-        let start = self.config.reclaim_start_free.get();
-        start.saturating_sub(self.pace.raised).max(start.min(self.config.reserve.get() / 2))
+        let start = self.config.marks.reclaim_start_free.get();
+        start.saturating_sub(self.pace.raised).max(start.min(self.config.marks.reserve.get() / 2))
     }
 
     /// Free bytes at which it stops.
     pub(crate) fn stop_free(&self) -> u64 {
-        let stop = self.config.reclaim_stop_free.get();
-        stop.saturating_sub(self.pace.raised).max(stop.min(self.config.reserve.get()))
+        let stop = self.config.marks.reclaim_stop_free.get();
+        stop.saturating_sub(self.pace.raised).max(stop.min(self.config.marks.reserve.get()))
     }
 
     /// A page that had been evicted is wanted back. If there is room for it, and for the reserve,
@@ -140,11 +147,21 @@ impl Manager {
     /// With fixed marks of 90 % and 70 % a program that uses 95 % of the pool over and over would
     /// lose and refill a quarter of it for ever, although it fits.
     pub(crate) fn note_refault(&mut self, bytes: u64) {
-        if self.config.reclaim_yields && self.config.reserve.get() + bytes <= self.pool.free() {
-            let stop = self.config.reclaim_stop_free.get();
-            let most = stop.saturating_sub(self.config.reserve.get());
+        if self.config.reclaim_yields && self.config.marks.reserve.get() + bytes <= self.pool.free()
+        {
+            let stop = self.config.marks.reclaim_stop_free.get();
+            let most = stop.saturating_sub(self.config.marks.reserve.get());
             self.pace.raised = (self.pace.raised + bytes).min(most);
         }
+    }
+
+    /// The marks are others: what they are raised by stays within them.
+    pub(crate) fn clip_pace(&mut self) {
+        let marks = self.config.marks;
+        let most = marks.reclaim_stop_free.saturating_sub(marks.reserve).get();
+        self.pace.raised = self.pace.raised.min(most);
+        self.pace.slotless = None;
+        self.pace.fruitless = false;
     }
 
     /// A page left ahead of need.
@@ -210,7 +227,7 @@ impl Manager {
             return 0;
         }
         let least = LOOK_AHEAD_PAGES * self.smallest_page();
-        want.max(least).min(self.pool.capacity() / LOOK_AHEAD_PART)
+        want.max(least).min(self.pool.size() / LOOK_AHEAD_PART)
     }
 
     /// Of pages that are about equally cold the clean ones leave first: they cost a punch, where

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::accounts::AccountId;
 use crate::entities::{Client, Hold, Object};
 use crate::limits::{OBJECT_BYTES_MAX, POOL_PAGES_MIN, RAM_STEP_COPIES};
-use crate::manager::Manager;
+use crate::manager::{Manager, Parked};
 use crate::page::PageTable;
 use crate::prefetch::Marks;
 use crate::ranking::Priority;
@@ -63,6 +63,8 @@ impl Manager {
             newest_mapping: None,
             mappings: 0,
             account: AccountId::SHARED,
+            suspension: None,
+            parked: Parked::default(),
             stats: ClientStats::default(),
         });
         let account = self.accounts.open(client);
@@ -104,7 +106,7 @@ impl Manager {
             priority: Priority::default(),
             pages: PageTable::new(pages),
             marks: Marks::new(pages.get()),
-            holders: 0,
+            holders: SmallVec::new(),
             mappings: SmallVec::new(),
             in_flight: 0,
             dying: false,
@@ -128,7 +130,7 @@ impl Manager {
         if asked > OBJECT_BYTES_MAX {
             return Err(Refusal::SizeTooLarge { asked, possible: OBJECT_BYTES_MAX });
         }
-        let largest = self.pool.capacity() / POOL_PAGES_MIN;
+        let largest = self.pool.size() / POOL_PAGES_MIN;
         let page_size = request.page_size.unwrap_or_else(|| {
             if self.config.huge_frames && PageSize::MAX.bytes() <= largest && fits_huge(request) {
                 return PageSize::MAX;
@@ -152,14 +154,14 @@ impl Manager {
 
     /// Two pages of the largest size in use stay free of promises: with less, a page that must
     /// come in and a page that must go out could wait for each other.
-    fn slack(&self, with: Option<PageSize>) -> u64 {
+    pub(crate) fn slack(&self, with: Option<PageSize>) -> u64 {
         let live = self.page_sizes.iter().rposition(|count| *count > 0).map_or(0, |at| 4096 << at);
         2 * live.max(with.map_or(0, PageSize::bytes))
     }
 
     /// The most bytes that all VRAM-placed objects may have together.
     pub(crate) fn commit_limit(&self, with: Option<PageSize>) -> u64 {
-        (self.pool.capacity() + self.store.capacity()).saturating_sub(self.slack(with))
+        (self.pool.size() + self.store.capacity()).saturating_sub(self.slack(with))
     }
 
     fn promise(
@@ -175,7 +177,7 @@ impl Manager {
         let left = limit.saturating_sub(self.committed);
         if bytes.get() > left {
             let ram = self.config.ram.get() & !4095;
-            let possible = (self.pool.capacity() + ram).saturating_sub(2 * page_size.bytes());
+            let possible = (self.pool.size() + ram).saturating_sub(2 * page_size.bytes());
             return Err(match bytes.get() > possible {
                 true => Refusal::NeverFits { asked: bytes, possible: ByteCount::new(possible) },
                 false => Refusal::OutOfMemory { asked: bytes, left: ByteCount::new(left) },
@@ -206,7 +208,7 @@ impl Manager {
     /// What the store would be left with, if it could keep its promises with that.
     fn store_without(&self, bytes: u64) -> Option<u64> {
         let rest = self.store.capacity().checked_sub(bytes)?;
-        let limit = (self.pool.capacity() + rest).saturating_sub(self.slack(None));
+        let limit = (self.pool.size() + rest).saturating_sub(self.slack(None));
         (self.committed <= limit).then_some(rest)
     }
 
@@ -256,11 +258,12 @@ impl Manager {
         let entry = entry.ok_or(Refusal::Gone)?;
         let holds = &mut self.clients.get_mut(client).ok_or(Refusal::Gone)?.holds;
         let hold = holds.entry(object.slot).or_insert_with(|| {
-            entry.holders += 1;
+            entry.holders.push(client.slot);
             Hold { object, access, handles: 0, mappings: 0 }
         });
         hold.handles += 1;
         hold.access = hold.access.max(access);
+        self.note_holders(object);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Room: who gets what is freed, and what is in flight where.
 
+use std::collections::VecDeque;
+
 use bo_units::{MappingId, ObjectId, PageCount, PageRange};
 use smallvec::SmallVec;
 
@@ -28,13 +30,19 @@ impl Manager {
                 break;
             }
         }
-        let coming = self.pool.free() + self.evicting;
         // What waits is bounded by the pool: more cannot be present at one time anyway.
-        let needed = self.queued.min(self.pool.capacity());
-        if coming < needed {
+        let needed = self.queued.min(self.pool.size());
+        let short = self.shortage(needed);
+        if 0 < short && 0 < needed {
             // A step at a time: what it starts is reported, and then the next step is made.
-            self.reclaim((needed - coming).min(self.reclaim_step()), Reason::Demand, self.asker());
+            self.reclaim(short.min(self.reclaim_step()), Reason::Demand, self.asker());
         }
+    }
+
+    /// How many bytes are to leave, besides those that are leaving, until `goal` are free. What is
+    /// in use beyond the size of a pool that shrinks is among them.
+    pub(crate) fn shortage(&self, goal: u64) -> u64 {
+        (self.pool.used() + goal).saturating_sub(self.pool.size() + self.evicting)
     }
 
     pub(crate) fn bytes_of(&self, at: MoveId) -> u64 {
@@ -51,7 +59,8 @@ impl Manager {
         let Stage::Waiting(Coming { wanted: Wanted::Fault(primary), .. }) = &entry.stage else {
             panic!("only faults wait for room")
         };
-        self.mappings.get(primary.mapping).is_none() && entry.waiters.is_empty()
+        let waits = |mapping| self.mappings.get(mapping).is_some() && !self.sleeps(mapping);
+        !waits(primary.mapping) && !entry.waiters.iter().any(|waiter| waits(waiter.mapping))
     }
 
     /// Takes the fills of a dying object out of the queue, wherever they are in it. They keep the
@@ -62,7 +71,23 @@ impl Manager {
         let of_it = |at: &MoveId| moves[at.0 as usize].object == id;
         let theirs: Vec<MoveId> = self.queue.iter().copied().filter(of_it).collect();
         self.queue.retain(|at| !of_it(at));
-        for at in theirs {
+        self.abandon_all(theirs);
+    }
+
+    /// Takes the fills out of the queue that nobody waits for any more.
+    pub(crate) fn forsake_unwanted(&mut self) {
+        let unwanted = |at: &MoveId| self.is_forsaken(*at);
+        let (forsaken, left): (Vec<MoveId>, VecDeque<MoveId>) = {
+            let (gone, stay): (Vec<MoveId>, Vec<MoveId>) =
+                self.queue.iter().copied().partition(unwanted);
+            (gone, stay.into())
+        };
+        self.queue = left;
+        self.abandon_all(forsaken);
+    }
+
+    fn abandon_all(&mut self, forsaken: Vec<MoveId>) {
+        for at in forsaken {
             self.queued -= self.bytes_of(at);
             self.abandon(at);
         }
@@ -74,7 +99,18 @@ impl Manager {
         for page in ended.range.iter() {
             self.object_mut(ended.object).set_residency(page, Residency::Absent);
         }
-        self.stats.verdicts_gone += 1;
+        let asked = match &ended.stage {
+            Stage::Waiting(Coming { wanted: Wanted::Fault(primary), .. }) => Some(primary.mapping),
+            Stage::Waiting(_)
+            | Stage::Filling(_)
+            | Stage::CopyingOut(_)
+            | Stage::Punching { .. }
+            | Stage::Cleaning(_) => None,
+        };
+        match asked.filter(|mapping| self.sleeps(*mapping)) {
+            Some(mapping) => self.park(mapping, 1),
+            None => self.stats.verdicts_gone += 1,
+        }
         for waiter in ended.waiters {
             self.wake(waiter);
         }
@@ -129,6 +165,9 @@ impl Manager {
     pub(crate) fn object_ends(&mut self, id: ObjectId) {
         let object = self.object_mut(id);
         object.in_flight -= 1;
+        if object.in_flight == 0 {
+            self.note_rest(id);
+        }
         self.destroy_if_idle(id);
     }
 

@@ -27,6 +27,29 @@ impl Manager {
         }
     }
 
+    /// A suspension that forgets who waits already.
+    pub(crate) fn sabotage_parking(&self) -> bool {
+        self.plant == Some(Plant::CoreAnswersSuspended)
+    }
+
+    /// A suspension that looks only at what is present.
+    pub(crate) fn sabotage_rest(&self) -> bool {
+        self.plant == Some(Plant::CoreSleepsEarly)
+    }
+
+    /// A client that goes on without one of its threads.
+    pub(crate) fn sabotage_waking(&self) -> bool {
+        self.plant == Some(Plant::CoreForgetsParked)
+    }
+
+    /// A pool that shrinks on paper.
+    pub(crate) fn sabotage_capacity(&self, capacity: u64) -> u64 {
+        match self.plant == Some(Plant::CoreShrinksAtOnce) {
+            true => self.pool.size(),
+            false => capacity,
+        }
+    }
+
     /// A cleaner that is not seen by those who map the page meanwhile.
     pub(crate) fn sabotage_entry(
         &self,

@@ -109,6 +109,7 @@ impl Manager {
                 let Some(entry) = self.clients.get_mut(client) else { break };
                 let Some(mut hold) = entry.holds.first_entry() else {
                     let account = entry.account;
+                    self.forget_sleeper(client);
                     self.clients.remove(client);
                     if self.accounts.leave(account) {
                         self.ranking.close(account);
@@ -132,6 +133,7 @@ impl Manager {
         // At most `mappings_per_object`.
         self.object_mut(entry.object).mappings.retain(|each| *each != mapping);
         self.unlink_mapping(entry.client, entry.siblings);
+        self.unpark(entry.client, mapping);
         let client = self.clients.get_mut(entry.client);
         if let Some(hold) = client.and_then(|client| client.holds.get_mut(&entry.object.slot)) {
             hold.mappings -= 1;
@@ -146,14 +148,18 @@ impl Manager {
             return;
         }
         entry.holds.remove(&object.slot);
+        self.let_go(client, object);
         let entry = self.object_mut(object);
-        entry.holders -= 1;
-        if entry.holders == 0 {
+        // At most one for each client.
+        entry.holders.retain(|each| *each != client.slot);
+        if entry.holders.is_empty() {
             entry.dying = true;
             // So that it is not destroyed before the last of them has been taken out.
             entry.in_flight += 1;
             self.forsake(object);
             self.object_ends(object);
+        } else {
+            self.note_holders(object);
         }
     }
 

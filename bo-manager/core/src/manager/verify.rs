@@ -88,6 +88,7 @@ impl Manager {
         self.assert_samples();
         self.assert_patterns();
         self.assert_cleaning();
+        self.assert_sleepers();
     }
 
     /// Each byte of the pool is charged to the account of its object.
@@ -222,8 +223,12 @@ impl Manager {
             let holders = (self.clients.iter())
                 .filter(|(_, client)| client.holds.contains_key(&id.slot))
                 .count();
-            assert_eq!(holders, object.holders as usize, "holders");
-            assert_eq!(object.holders == 0, object.dying, "an object dies with its last holder");
+            assert_eq!(holders, object.holders.len(), "holders");
+            assert_eq!(
+                object.holders.is_empty(),
+                object.dying,
+                "an object dies with its last holder"
+            );
             let mapped = self.mappings.iter().filter(|(_, each)| each.object == id).count();
             assert_eq!(mapped, object.mappings.len(), "mappings of an object");
         }
@@ -253,6 +258,6 @@ impl Manager {
             + stats.verdicts_sigbus
             + stats.verdicts_oom
             + stats.verdicts_gone;
-        assert_eq!(heard, answered, "each fault has one verdict");
+        assert_eq!(heard, answered + self.sleepers.parked(), "each fault has one verdict");
     }
 }

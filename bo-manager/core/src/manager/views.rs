@@ -19,13 +19,17 @@ impl Manager {
     /// The present state, in numbers.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
+        let capacity = self.pool.capacity();
+        #[cfg(any(test, feature = "sim"))]
+        let capacity = self.sabotage_capacity(capacity);
         Gauges {
-            vram_capacity_bytes: self.pool.capacity(),
+            vram_capacity_bytes: capacity,
+            vram_target_bytes: self.pool.size(),
             vram_used_bytes: self.pool.used(),
             vram_peak_bytes: self.pool.used_max(),
             vram_evicting_bytes: self.evicting,
-            reclaim_start_bytes: self.pool.capacity().saturating_sub(self.start_free()),
-            reclaim_stop_bytes: self.pool.capacity().saturating_sub(self.stop_free()),
+            reclaim_start_bytes: self.pool.size().saturating_sub(self.start_free()),
+            reclaim_stop_bytes: self.pool.size().saturating_sub(self.stop_free()),
             clean_window_bytes: self.clean_window(),
             store_patterns: self.patterns.len(),
             ram_capacity_bytes: self.store.capacity() + self.ram_reserved,
@@ -38,6 +42,9 @@ impl Manager {
             committed_bytes: self.committed,
             commit_limit_bytes: self.commit_limit(None),
             clients: self.clients.len() as u64,
+            clients_suspended: self.sleepers.clients(),
+            clients_suspending: self.sleepers.suspending(),
+            faults_parked: self.sleepers.parked(),
             objects: self.objects.len() as u64,
             mappings: self.mappings.len() as u64,
             moves: self.moves.len() as u64,
@@ -59,7 +66,7 @@ impl Manager {
             priority: object.priority,
             resident_bytes: object.resident.bytes(object.page_size).get(),
             stored_bytes: object.stored.bytes(object.page_size).get(),
-            holders: object.holders,
+            holders: u32::try_from(object.holders.len()).unwrap_or(u32::MAX),
             mappings: u32::try_from(object.mappings.len()).unwrap_or(u32::MAX),
             stats: object.stats,
         })
@@ -92,7 +99,7 @@ impl Manager {
             let Some(object) = self.objects.get(hold.object) else { continue };
             let bytes = object.bytes();
             sums.total_bytes += bytes;
-            sums.shared_bytes += if object.holders > 1 { bytes } else { 0 };
+            sums.shared_bytes += if object.holders.len() > 1 { bytes } else { 0 };
             sums.resident_bytes += object.resident.bytes(object.page_size).get();
         }
         left.next().map(|(slot, _)| *slot)
@@ -109,11 +116,19 @@ impl Manager {
         self.named(id, sums)
     }
 
+    /// One client. What it holds is not added up: [`Self::add_holds`] does that.
+    #[must_use]
+    pub fn client_entry(&self, id: ClientId) -> Option<ClientView> {
+        self.named(id, HoldSums::default())
+    }
+
     fn named(&self, id: ClientId, sums: HoldSums) -> Option<ClientView> {
         let client = self.clients.get(id)?;
         Some(ClientView {
             id,
             name: client.name.clone(),
+            state: client.state(),
+            parked_faults: client.parked.faults(),
             objects: u32::try_from(client.holds.len()).unwrap_or(u32::MAX),
             mappings: client.mappings,
             sums,

@@ -52,7 +52,7 @@ impl Books {
         self.capacity
     }
 
-    /// Tells the policy that is asked next how much it has.
+    /// Tells the policy that is asked next how much it has. There may be more frames for a while.
     pub fn set_capacity(&mut self, capacity: u64) {
         self.capacity = capacity;
     }

@@ -9,7 +9,7 @@ const REST_STEPS_MAX: u32 = 200_000;
 
 impl Sim {
     /// Rule 2: what is really there is never more than the books say, nor than was allowed.
-    pub(crate) fn assert_books_are_real(&self) {
+    pub(crate) fn assert_books_are_real(&mut self) {
         let gauges = self.manager.gauges();
         let kernel = &self.shell.kernel;
         let vram = kernel.vram_bytes();
@@ -23,6 +23,7 @@ impl Sim {
         );
         self.assert_first_uses_are_seen();
         assert!(placed <= gauges.ram_placed_bytes, "{placed} bytes in RAM, fewer in the books");
+        self.check_operator();
     }
 
     /// Nobody can use a watched page without a fault: or its use would count as waste.
@@ -37,15 +38,24 @@ impl Sim {
         }
     }
 
-    /// Nothing new begins and nothing goes wrong any more: everything must end.
+    /// Nothing new begins and nothing goes wrong any more: everything must end. First as it is, then
+    /// with everybody going on.
     pub(crate) fn rest(&mut self) {
+        if self.manager.gauges().clients_suspended > 0 {
+            self.come_to_rest(|sim| sim.is_at_rest() && sim.are_asleep());
+            self.resume_all();
+        }
+        self.come_to_rest(Self::is_at_rest);
+        self.assert_nobody_waits();
+    }
+
+    fn come_to_rest(&mut self, done: impl Fn(&Self) -> bool) {
         self.closing = true;
         self.prefetches.clear();
         self.shell.tricks = Tricks::default();
         self.shell.strike_until = 0;
         for _ in 0..REST_STEPS_MAX {
-            if self.is_at_rest() {
-                self.assert_nobody_waits();
+            if done(self) {
                 return;
             }
             self.now += 1;

@@ -21,12 +21,13 @@ pub(crate) fn configure(rng: &mut Rng) -> CoreConfig {
         sample_every: rng.pick(&[1, 2, 5, 64]),
     };
     config.step_pages = rng.pick(&[1, 2, 5, 512]);
-    config.reclaim_start_free = pages(rng.pick(&[0, 2, 2, 6, vram / 3]));
+    config.marks.reclaim_start_free = pages(rng.pick(&[0, 2, 2, 6, vram / 3]));
     let more = pages(rng.pick(&[0, 1, 2, vram / 3]));
-    config.reclaim_stop_free = config.reclaim_start_free.saturating_add(more);
-    config.reserve = pages(rng.pick(&[0, 1, vram / 8]));
+    config.marks.reclaim_stop_free = config.marks.reclaim_start_free.saturating_add(more);
+    config.marks.reserve = pages(rng.pick(&[0, 1, vram / 8]));
     config.reclaim_yields = rng.chance(500);
-    config.clean_start = rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
+    config.marks.clean_start =
+        rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
     config.limits.patterns = rng.pick(&[0, 1, 4096, 4096]);
     config
 }

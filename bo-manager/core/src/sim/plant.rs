@@ -42,4 +42,25 @@ pub enum Plant {
     CoreIgnoresWrites,
     /// A page that is being cleaned is mapped writable for those who read it.
     CoreCleansUnwatched,
+    /// Whoever waited for a page when its client was suspended is answered when the page comes.
+    CoreAnswersSuspended,
+    /// A client counts as suspended although pages of it are still on their way in.
+    CoreSleepsEarly,
+    /// The threads of one mapping are not woken when their client goes on.
+    CoreForgetsParked,
+    /// A pool that shrinks has its new size at once.
+    CoreShrinksAtOnce,
+}
+
+impl Plant {
+    /// True if it takes an operator to meet it.
+    pub(crate) fn is_of_operators(self) -> bool {
+        matches!(
+            self,
+            Self::CoreAnswersSuspended
+                | Self::CoreSleepsEarly
+                | Self::CoreForgetsParked
+                | Self::CoreShrinksAtOnce
+        )
+    }
 }

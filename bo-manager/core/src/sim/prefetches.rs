@@ -2,7 +2,7 @@
 
 use bo_units::{ClientId, ObjectId, PageIndex, PageRange};
 
-use crate::{Action, Prefetch, PrefetchStart};
+use crate::{Action, Prefetch, PrefetchStart, Resumed};
 
 use super::{Plant, Sim};
 
@@ -32,6 +32,23 @@ impl Sim {
         let start = self.manager.start_prefetch();
         let since = self.fills_ever;
         self.prefetches.push(Running { process, client, object, rest, start, since });
+    }
+
+    /// What a client had in the pool before it was suspended comes back, as far as that goes.
+    pub(crate) fn fetch_working_set(
+        &mut self,
+        process: usize,
+        client: ClientId,
+        resumed: &Resumed,
+    ) {
+        let since = self.fills_ever;
+        for (object, rest) in resumed.working_set.iter().copied() {
+            if self.prefetches.len() == RUNNING_MAX {
+                return;
+            }
+            let start = resumed.start;
+            self.prefetches.push(Running { process, client, object, rest, start, since });
+        }
     }
 
     /// One of them goes on.

@@ -2,7 +2,7 @@
 
 use bo_units::{ByteCount, MappingId, ObjectId, PageCount, PageIndex, PageRange, PageSize};
 
-use crate::{Access, AllocRequest, Guard, Placement, Refusal};
+use crate::{Access, AllocRequest, ClientState, Guard, Placement, Refusal};
 
 use super::clients::{Mapped, Stage};
 use super::jobs::{Job, Kind, Op, pages_of};
@@ -265,7 +265,13 @@ impl Sim {
         let range = self.some_range(object);
         let client = self.client(process);
         // The steps of one client: others have theirs in between.
-        let _rest = self.manager.touch_some(client, object, range).expect("a holder may touch");
+        match self.manager.touch_some(client, object, range) {
+            Ok(_rest) => {}
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::Suspended, "a holder may touch");
+                assert_ne!(self.manager.client_state(client), Some(ClientState::Running));
+            }
+        }
         self.take_effects(None);
     }
 }
@@ -283,6 +289,7 @@ fn assert_fair(refusal: Refusal, request: &AllocRequest) {
         Refusal::SizeZero
         | Refusal::SizeTooLarge { .. }
         | Refusal::Gone
+        | Refusal::Suspended
         | Refusal::ReadOnly
         | Refusal::Range
         | Refusal::ClientLimit(_)

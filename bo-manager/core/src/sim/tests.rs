@@ -63,6 +63,9 @@ fn worlds_are_not_idle() {
     assert!(total(|report| report.judged[0]) > 10);
     assert!(total(|report| report.judged[1]) > 10);
     assert!(total(|report| report.cut) > 0);
+    assert!(total(|report| report.suspensions) > 50);
+    assert!(total(|report| report.asked) > 100);
+    assert!(total(|report| report.resizes) > 50);
 }
 
 /// One of the first worlds shows the bug, and what it shows is `symptom`.
@@ -181,4 +184,24 @@ fn a_cleaner_that_ignores_a_write_cannot_go_unnoticed() {
 fn a_cleaner_whose_readers_are_not_watched_cannot_go_unnoticed() {
     // Four lives long: who reads a page while it is copied must be the next to write to it.
     assert_found_within(4 * STEPS, Plant::CoreCleansUnwatched, &["rule 1"]);
+}
+
+#[test]
+fn an_answer_to_a_suspended_client_cannot_go_unnoticed() {
+    assert_found(Plant::CoreAnswersSuspended, "a suspended client is answered");
+}
+
+#[test]
+fn a_client_that_is_suspended_too_early_cannot_go_unnoticed() {
+    assert_found(Plant::CoreSleepsEarly, "has pages and its clients are suspended");
+}
+
+#[test]
+fn a_thread_that_is_not_woken_when_its_client_goes_on_cannot_go_unnoticed() {
+    assert_found(Plant::CoreForgetsParked, "waits for ever");
+}
+
+#[test]
+fn a_pool_that_shrinks_before_its_pages_have_left_cannot_go_unnoticed() {
+    assert_found(Plant::CoreShrinksAtOnce, "rule 2");
 }

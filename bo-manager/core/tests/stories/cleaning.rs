@@ -10,9 +10,9 @@ use crate::desk::{Desk, NOW, names, pages, range};
 fn dirty(count: u32) -> (Desk, MappingId) {
     let mut config = CoreConfig::new(pages(64), pages(64));
     config.fault_around = pages(0);
-    config.reclaim_start_free = pages(0);
-    config.reclaim_stop_free = pages(32);
-    config.clean_start = Some(pages(0));
+    config.marks.reclaim_start_free = pages(0);
+    config.marks.reclaim_stop_free = pages(32);
+    config.marks.clean_start = Some(pages(0));
     let mut desk = Desk::with(config);
     let client = desk.client();
     let object = desk.object(client, 100);
@@ -209,7 +209,7 @@ fn a_nearly_full_store_cannot_be_filled_by_the_cleaner() {
 fn nothing_is_cleaned_below_the_mark_nor_by_who_drains() {
     let mut config = CoreConfig::new(pages(64), pages(64));
     config.fault_around = pages(0);
-    config.clean_start = Some(pages(40));
+    config.marks.clean_start = Some(pages(40));
     let mut desk = Desk::with(config);
     let client = desk.client();
     let object = desk.object(client, 64);

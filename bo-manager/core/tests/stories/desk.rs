@@ -40,10 +40,10 @@ impl Desk {
     pub(crate) fn new(vram: u64, ram: u64) -> Self {
         let mut config = CoreConfig::new(pages(vram), pages(ram));
         config.fault_around = ByteCount::new(0);
-        config.reclaim_start_free = ByteCount::new(0);
-        config.reclaim_stop_free = ByteCount::new(0);
-        config.reserve = ByteCount::new(0);
-        config.clean_start = None;
+        config.marks.reclaim_start_free = ByteCount::new(0);
+        config.marks.reclaim_stop_free = ByteCount::new(0);
+        config.marks.reserve = ByteCount::new(0);
+        config.marks.clean_start = None;
         Self::with(config)
     }
 

@@ -112,7 +112,7 @@ fn a_small_fill_cannot_overtake_a_large_one_that_waits() {
 fn a_lone_fault_brings_absent_neighbours_and_a_stream_looks_ahead() {
     let mut config = CoreConfig::new(pages(64), pages(64));
     config.fault_around = pages(4);
-    config.reserve = pages(0);
+    config.marks.reserve = pages(0);
     let mut desk = Desk::with(config);
     let client = desk.client();
     let object = desk.object(client, 40);
@@ -133,7 +133,7 @@ fn a_lone_fault_brings_absent_neighbours_and_a_stream_looks_ahead() {
 fn neighbours_never_cost_anybody_a_page() {
     let mut config = CoreConfig::new(pages(16), pages(64));
     config.fault_around = pages(16);
-    config.reserve = pages(2);
+    config.marks.reserve = pages(2);
     let mut desk = Desk::with(config);
     let client = desk.client();
     let object = desk.object(client, 40);

@@ -9,7 +9,7 @@ use crate::desk::{Desk, names, pages};
 fn desk(change: impl FnOnce(&mut CoreConfig)) -> (Desk, MappingId) {
     let mut config = CoreConfig::new(pages(100), pages(200));
     config.fault_around = pages(0);
-    config.clean_start = None;
+    config.marks.clean_start = None;
     change(&mut config);
     let mut desk = Desk::with(config);
     let client = desk.client();
@@ -57,7 +57,7 @@ fn a_fault_evicts_only_when_no_room_is_left() {
 
 #[test]
 fn dirty_pages_give_way_to_clean_ones_once_and_not_for_ever() {
-    let (mut desk, mapping) = desk(|config| config.reclaim_start_free = pages(0));
+    let (mut desk, mapping) = desk(|config| config.marks.reclaim_start_free = pages(0));
     let load_all = |desk: &mut Desk, pages: std::ops::Range<u32>| {
         for page in pages {
             desk.load(mapping, page);
@@ -94,7 +94,7 @@ fn go_round(desk: &mut Desk, mapping: MappingId, rounds: u32) -> u64 {
 
 #[test]
 fn the_marks_yield_to_a_working_set_that_fits() {
-    let reserve = |config: &mut CoreConfig| config.reserve = pages(2);
+    let reserve = |config: &mut CoreConfig| config.marks.reserve = pages(2);
     let (mut desk, mapping) = desk(reserve);
     let at_first = go_round(&mut desk, mapping, 10);
     assert_eq!(go_round(&mut desk, mapping, 50), at_first, "it came to rest");
@@ -105,7 +105,7 @@ fn the_marks_yield_to_a_working_set_that_fits() {
 #[test]
 fn marks_that_do_not_yield_evict_what_is_in_use_for_ever() {
     let (mut desk, mapping) = desk(|config| {
-        config.reserve = pages(2);
+        config.marks.reserve = pages(2);
         config.reclaim_yields = false;
     });
     let at_first = go_round(&mut desk, mapping, 10);
@@ -114,7 +114,7 @@ fn marks_that_do_not_yield_evict_what_is_in_use_for_ever() {
 
 #[test]
 fn marks_that_have_yielded_come_back_when_nothing_is_wanted_back() {
-    let (mut desk, mapping) = desk(|config| config.reserve = pages(2));
+    let (mut desk, mapping) = desk(|config| config.marks.reserve = pages(2));
     go_round(&mut desk, mapping, 10);
     let raised = desk.manager.gauges().reclaim_stop_bytes;
     let client = desk.manager.mapping_view(mapping).expect("it lives").client;

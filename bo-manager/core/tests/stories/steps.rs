@@ -9,8 +9,8 @@ use crate::desk::{Desk, NOW, SMALL, names, pages, range, size};
 fn desk_with_steps(vram: u64, ram: u64, step_pages: u32) -> Desk {
     let mut config = CoreConfig::new(pages(vram), pages(ram));
     config.fault_around = ByteCount::new(0);
-    config.reclaim_start_free = ByteCount::new(0);
-    config.reclaim_stop_free = ByteCount::new(0);
+    config.marks.reclaim_start_free = ByteCount::new(0);
+    config.marks.reclaim_stop_free = ByteCount::new(0);
     config.step_pages = step_pages;
     Desk::with(config)
 }

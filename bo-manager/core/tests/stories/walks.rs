@@ -207,8 +207,8 @@ fn a_region_that_is_mostly_there_is_completed() {
 #[test]
 fn guesses_take_nothing_from_the_reserve() {
     let mut config = CoreConfig::new(pages(256), pages(8192));
-    config.reclaim_start_free = pages(32);
-    config.reclaim_stop_free = pages(64);
+    config.marks.reclaim_start_free = pages(32);
+    config.marks.reclaim_stop_free = pages(64);
     let mut walker = Walker::new(config, 4096);
     for page in jumps(4096).take(40) {
         walker.touch(page);
@@ -225,7 +225,7 @@ fn guesses_take_nothing_from_the_reserve() {
 fn guesses_that_are_wasted_grow_smaller_until_they_are_good_again() {
     let mut config = CoreConfig::new(pages(1024), pages(1 << 17));
     config.prefetch.mode = PrefetchMode::Stream;
-    (config.reclaim_start_free, config.reclaim_stop_free) = (pages(32), pages(64));
+    (config.marks.reclaim_start_free, config.marks.reclaim_stop_free) = (pages(32), pages(64));
     let mut walker = Walker::new(config, 65536);
     walker.touch(65_000);
     assert_eq!(walker.fills, [range(64_992, 16)]);

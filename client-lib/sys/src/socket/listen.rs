@@ -9,10 +9,10 @@ use std::{
 use rustix::{
     fs::{FileType, FlockOperation, Mode, OFlags},
     io::Errno,
-    net::SocketFlags,
+    net::{SocketFlags, SocketType},
 };
 
-use super::{address, packet_socket};
+use super::{address, packet_socket, socket_of};
 
 /// Listens at `path`, whose permissions become `mode` (such as 0o660), with a queue of `backlog`.
 ///
@@ -25,10 +25,23 @@ use super::{address, packet_socket};
 /// `AddrInUse` if somebody listens there or is about to, `AlreadyExists` if there is another kind
 /// of file, `InvalidInput` for a path of more than 107 bytes; otherwise the file system's.
 pub fn listen(path: &Path, backlog: i32, mode: u32) -> io::Result<OwnedFd> {
+    listen_as(SocketType::SEQPACKET, path, backlog, mode)
+}
+
+/// The same for a stream of bytes, such as HTTP.
+///
+/// # Errors
+///
+/// As for [`listen`].
+pub fn listen_stream(path: &Path, backlog: i32, mode: u32) -> io::Result<OwnedFd> {
+    listen_as(SocketType::STREAM, path, backlog, mode)
+}
+
+fn listen_as(kind: SocketType, path: &Path, backlog: i32, mode: u32) -> io::Result<OwnedFd> {
     let address = address(path)?;
     let _turn = take_turn(path)?;
     clear_stale(path)?;
-    let fd = packet_socket(SocketFlags::CLOEXEC)?;
+    let fd = socket_of(kind, SocketFlags::CLOEXEC)?;
     // The file gets these permissions less the umask: never more than asked for.
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
     rustix::net::bind(&fd, &address)?;

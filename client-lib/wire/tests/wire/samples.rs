@@ -99,6 +99,7 @@ pub(crate) fn refusals() -> Vec<Reply> {
         Refusal::Unsupported { what: UnsupportedKind::Uffd { missing: 1 << 14 } },
         Refusal::Draining,
         Refusal::Host,
+        Refusal::Suspended,
     ]
     .map(Reply::Refused)
     .to_vec()

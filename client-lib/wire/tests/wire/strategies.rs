@@ -169,6 +169,7 @@ pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
         number()
             .prop_map(|missing| Refusal::Unsupported { what: UnsupportedKind::Uffd { missing } }),
         Just(Refusal::Draining),
+        Just(Refusal::Suspended),
         Just(Refusal::Host),
     ]
 }
