@@ -15,6 +15,7 @@ mod chunked;
 mod effect;
 mod entities;
 mod frames;
+pub mod journal;
 mod limits;
 mod link;
 mod manager;
@@ -39,8 +40,8 @@ pub use frames::{FrameId, Links, List};
 pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{
-    AllocRequest, Allocated, Attached, Farewell, Fault, FaultKind, Guard, Heard, Manager, Prefetch,
-    PrefetchStart,
+    AllocRequest, Allocated, Attached, Events, Farewell, Fault, FaultKind, Guard, Heard, Manager,
+    Prefetch, PrefetchStart,
 };
 pub use page::PageKey;
 pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};

@@ -27,6 +27,7 @@ mod evict;
 mod fill;
 mod hints;
 mod reclaim;
+mod record;
 mod requests;
 mod room;
 #[cfg(any(test, feature = "sim"))]
@@ -42,6 +43,7 @@ use coming::{Coming, Wanted};
 
 pub use attach::{Attached, Guard};
 pub use hints::{Prefetch, PrefetchStart};
+pub use record::Events;
 pub use requests::{AllocRequest, Allocated};
 pub use teardown::Farewell;
 
@@ -221,6 +223,7 @@ pub struct Manager {
     pub(crate) pace: reclaim::Pace,
     pub(crate) refusals: reclaim::Refusals,
     pub(crate) cleaner: clean::Cleaner,
+    pub(crate) recorder: record::Recorder,
     /// The latest that was told.
     pub(crate) now: Tick,
     pub(crate) draining: bool,
@@ -271,6 +274,7 @@ impl Manager {
             pace: reclaim::Pace::default(),
             refusals: reclaim::Refusals::default(),
             cleaner: clean::Cleaner::default(),
+            recorder: record::Recorder::new(config.record),
             now: Tick::ZERO,
             draining: false,
             sealed: false,
