@@ -106,6 +106,9 @@ pub struct Config {
     /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
     /// is in use; `None`: never.
     pub clean_start: Option<Percent>,
+    /// A file for a recording of faults, fills, evictions and frees; it must not exist, or be empty.
+    /// `None`: nothing is recorded.
+    pub record: Option<PathBuf>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -141,6 +144,7 @@ impl Config {
             reclaim_stop: Percent::RECLAIM_STOP,
             reclaim_yield: true,
             clean_start: Some(Percent::CLEAN_START),
+            record: None,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -232,6 +236,7 @@ impl Config {
             reclaim_stop_free: free(self.reclaim_stop),
             reclaim_yields: self.reclaim_yield,
             clean_start: self.clean_start.map(|mark| mark.of(self.vram)),
+            record: self.record.is_some(),
             ..CoreConfig::new(self.vram, self.ram)
         }
     }

@@ -26,6 +26,7 @@ mod poll;
 mod readers;
 mod ready;
 mod reclaim;
+mod record;
 mod session;
 mod shell;
 mod stop;
