@@ -98,7 +98,7 @@ pub(crate) struct PolicyArgs {
     seed: u64,
 
     /// Hold the last of all policies against the bars: on the trace of --trace, and on every scenario
-    #[arg(long, requires = "trace", conflicts_with_all = ["policy", "pool", "view", "svg"])]
+    #[arg(long, requires = "trace", conflicts_with_all = ["scenario", "policy", "pool", "view"])]
     bars: bool,
 
     /// Write the trace in the oracleGeneral format, and run nothing

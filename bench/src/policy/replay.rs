@@ -69,6 +69,7 @@ pub(crate) fn run(trace: &Trace, policy: &str, view: View, pool: u64) -> Result<
         } else if write && state & GUARDED != 0 {
             driver.hear(object, page, write, FaultKind::WriteProtected);
             replay.carry_out(&mut driver);
+            replay.pages[object][page as usize] &= !GUARDED;
         } else if view == View::All {
             driver.touch(object, page);
         }
@@ -169,5 +170,112 @@ impl<'a> Replay<'a> {
         (seen == counted).then_some(figures).with_context(|| {
             format!("the core counts other faults, evictions and bytes than the trace has: {counted:?}, not {seen:?}")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bo_core::policy::NAMES;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::trace::{Builder, Free, Kind};
+
+    fn trace(accesses: &[(u8, bool)], object_pages: u32) -> Trace {
+        let mut builder = Builder::default();
+        accesses.iter().for_each(|(page, write)| builder.add((*page).into(), *write));
+        builder.finish("a trace".into(), Kind::OracleGeneral, object_pages)
+    }
+
+    /// What is known of a page that is there.
+    struct Known {
+        page: u8,
+        guarded: bool,
+        written: bool,
+    }
+
+    /// The least that an LRU can be: a list, the next to leave in front.
+    #[derive(Default)]
+    struct Model {
+        list: Vec<Known>,
+        evicted: Vec<u8>,
+        misses: u64,
+        refaults: u64,
+        evictions: u64,
+        dirty: u64,
+    }
+
+    impl Model {
+        fn access(&mut self, page: u8, write: bool, view: View, pool: usize) {
+            let Some(at) = self.list.iter().position(|known| known.page == page) else {
+                self.misses += 1;
+                if self.list.len() == pool {
+                    let victim = self.list.remove(0);
+                    self.evictions += 1;
+                    self.dirty += u64::from(victim.written);
+                    self.evicted.push(victim.page);
+                }
+                let again = self.evicted.contains(&page);
+                self.refaults += u64::from(again);
+                self.list.push(Known { page, guarded: again && !write, written: write });
+                return;
+            };
+            let faults = write && self.list[at].guarded;
+            self.list[at].guarded &= !write;
+            self.list[at].written |= write;
+            if view == View::All || faults {
+                let known = self.list.remove(at);
+                self.list.push(known);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lru_through_the_core_is_lru(
+            accesses in proptest::collection::vec((0_u8..40, any::<bool>()), 1..400),
+            pool in 16_usize..30,
+            object_pages in 1_u32..50,
+            all in any::<bool>(),
+        ) {
+            let view = if all { View::All } else { View::Faults };
+            let trace = trace(&accesses, object_pages);
+            let figures = run(&trace, "lru", view, pool as u64 * 4096).expect("the core agrees");
+            let mut model = Model::default();
+            for (page, write) in &accesses {
+                model.access(*page, *write, view, pool);
+            }
+            prop_assert_eq!(figures.misses, model.misses);
+            prop_assert_eq!(figures.refaults, model.refaults);
+            prop_assert_eq!(figures.evictions, model.evictions);
+            prop_assert_eq!(figures.dirty_bytes, model.dirty * 4096);
+        }
+
+        #[test]
+        fn under_every_policy_a_miss_in_a_full_pool_evicts_one_page(
+            accesses in proptest::collection::vec((0_u8..60, any::<bool>()), 1..400),
+            pool in 16_u64..40,
+        ) {
+            let trace = trace(&accesses, 100);
+            for name in NAMES {
+                for view in [View::All, View::Faults] {
+                    let figures = run(&trace, name, view, pool * 4096).expect("the core agrees");
+                    let misses = figures.misses;
+                    prop_assert_eq!(figures.evictions, misses.saturating_sub(pool), "{}", name);
+                    prop_assert_eq!(figures.refaults, misses - trace.pages(), "{}", name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_freed_makes_room() {
+        let accesses: Vec<(u8, bool)> = (0..48).map(|page| (page, false)).collect();
+        let mut trace = trace(&accesses, 16);
+        trace.frees.extend([Free { before: 20, object: 0 }, Free { before: 40, object: 1 }]);
+        let figures = run(&trace, "lru", View::Faults, 16 * 4096).expect("the core agrees");
+        // The second object pushes four pages of the first out and then has the room of the others;
+        // the third pushes eight of the second out and then has the room of the others.
+        assert_eq!((figures.misses, figures.evictions), (48, 4 + 8));
     }
 }
