@@ -19,6 +19,7 @@ mod orders;
 mod out;
 mod pattern;
 mod peer;
+mod policy;
 mod profile;
 mod progress;
 mod report;
@@ -68,6 +69,7 @@ fn act(cli: &Cli) -> Result<bool> {
         Some(Command::Ground) => ground::serve().map(|()| true),
         Some(Command::Keeper) => peer::keeper::serve().map(|()| true),
         Some(Command::Scale(args)) => scale::run(args).map(|()| true),
+        Some(Command::Policy(args)) => policy::run(args),
         Some(Command::Worker) => worker::serve().map(|()| true),
         Some(Command::DemoWorker) => demo::worker::serve().map(|()| true),
         Some(Command::Pong { cpu }) => calibration::pong(*cpu).map(|()| true),

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::out;
 
-mod driver;
+pub(crate) mod driver;
 
 use driver::{Driver, config};
 

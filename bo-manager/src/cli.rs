@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve clients until SIGTERM or SIGINT.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Suspend a client of a running daemon: its threads wait, and its pages leave the pool.
     Suspend(Suspend),
     /// Let a suspended client go on.
@@ -88,6 +88,11 @@ pub struct Serve {
     #[arg(long, env = "BO_MAX_OBJECTS", default_value = "250000", value_name = "N")]
     max_objects: u32,
 
+    /// Record faults, fills, evictions and frees in this file, which must not exist or be empty;
+    /// `bo-bench policy --trace` replays it.
+    #[arg(long, env = "BO_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Start even if no full userfaultfd can be had: system calls on evicted memory then fail.
     #[arg(long, env = "BO_USER_MODE_ONLY")]
     user_mode_only: bool,
@@ -117,6 +122,7 @@ impl Serve {
             http: Some(self.http),
             page_size: self.page_size,
             max_objects: self.max_objects,
+            record: self.record.clone(),
             user_mode_only: match self.user_mode_only {
                 true => UserModeOnly::Accept,
                 false => UserModeOnly::Refuse,
@@ -181,6 +187,9 @@ fn announce(serve: &Serve, daemon: &Daemon) {
         max_objects = daemon.max_objects(),
         "serving"
     );
+    if let Some(path) = &serve.record {
+        tracing::info!(path = %path.display(), "recording faults, fills, evictions and frees");
+    }
     for lack in daemon.lacks() {
         tracing::warn!("{lack}");
     }

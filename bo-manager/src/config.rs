@@ -114,6 +114,9 @@ pub struct Config {
     /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
     /// is in use; `None`: never.
     pub clean_start: Option<Percent>,
+    /// A file for a recording of faults, fills, evictions and frees; it must not exist, or be empty.
+    /// `None`: nothing is recorded.
+    pub record: Option<PathBuf>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,
     /// Evicts without write-protecting first, which loses writes: the control of the test that
@@ -151,6 +154,7 @@ impl Config {
             reclaim_stop: Percent::RECLAIM_STOP,
             reclaim_yield: true,
             clean_start: Some(Percent::CLEAN_START),
+            record: None,
             user_mode_only: UserModeOnly::Refuse,
             #[cfg(feature = "saboteur")]
             skip_protect: false,
@@ -259,6 +263,7 @@ impl Config {
             prefetch,
             marks: self.marks(self.vram),
             reclaim_yields: self.reclaim_yield,
+            record: self.record.is_some(),
             ..CoreConfig::new(self.vram, self.ram)
         }
     }

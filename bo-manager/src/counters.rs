@@ -47,6 +47,12 @@ pub(crate) struct Counters {
     pub(crate) protocol_handshake: Counter,
     /// Requests refused, by cause. See [`REFUSAL_CAUSES`].
     pub(crate) refusals: [Counter; REFUSAL_CAUSES.len()],
+    /// Events of the recording that are in its file.
+    pub(crate) record_written: Counter,
+    /// Events that are not, because the file could not take them in time or at all.
+    pub(crate) record_lost: Counter,
+    /// Times a recording ended early, because its file could not be written.
+    pub(crate) record_errors: Counter,
     /// Requests served.
     pub(crate) requests: Counter,
 }

@@ -30,6 +30,7 @@ use crate::limits::{FAULT_THREADS_USUAL_MAX, HANDSHAKES_MAX, STUCK_AFTER};
 use crate::link::{self, Link};
 use crate::readers::{Plan, Readers};
 use crate::reclaim;
+use crate::record::{self, Tape};
 use crate::session::Connection;
 use crate::shell::{Host, Parts, Shell};
 use crate::timings::Timings;
@@ -50,6 +51,8 @@ pub struct Daemon {
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
+    /// It ends after all others, who may still have something to record.
+    writer: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -98,10 +101,14 @@ impl Daemon {
         let control = control.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
         let orders = config.control.clone();
         let door = Door::Token(token.map(Arc::new), orders.clone());
+        let tape = begin_tape(&config, core.policy_name()).inspect_err(|_| {
+            let _ = std::fs::remove_file(&path);
+        })?;
+        let recording = tape.as_ref().map(Tape::recording);
         let closer = Closer::start().context("cannot start the closer")?;
         let link = config.link.map(|link| Link::new(link, &registry));
         let host = Host { device, uffd_source, budget, lacks, backed };
-        let parts = Parts { config, core, store, readers, closer, link, timings, host };
+        let parts = Parts { config, core, store, readers, closer, link, recording, timings, host };
         let shell = Arc::new(Shell::new(parts));
         let mut daemon = Self {
             shell: Arc::clone(&shell),
@@ -111,8 +118,11 @@ impl Daemon {
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
+            writer: None,
             runtime: Some(runtime),
         };
+        let writer = tape.map(|tape| record::start(&daemon.shell, tape)).transpose();
+        daemon.writer = writer.context("cannot start the writer of the recording")?;
         daemon.spawn(listener, (web.map(|(web, _)| web), door, control), registry)?;
         daemon.ready.store(true, Ordering::Release);
         Ok(daemon)
@@ -230,6 +240,12 @@ impl Daemon {
                 tracing::error!("a thread had panicked");
             }
         }
+        if let (Some(recording), Some(writer)) = (&self.shell.recording, self.writer.take()) {
+            recording.stop();
+            if writer.join().is_err() {
+                tracing::error!("the writer of the recording had panicked");
+            }
+        }
         // What clients do not hold is free before the huge pages are given back. Here, and not when
         // the last task lets go of the shell: the process may end before that.
         self.shell.objects.clear();
@@ -244,6 +260,12 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// Begins the recording, if one is wanted.
+fn begin_tape(config: &Config, policy: &str) -> anyhow::Result<Option<Tape>> {
+    let tape = config.record.as_ref().map(|path| Tape::begin(path, config, policy));
+    tape.transpose().context("cannot record")
 }
 
 /// Looks after clients whose only fault reader is held up by another client.

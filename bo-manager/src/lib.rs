@@ -27,6 +27,7 @@ mod readers;
 mod ready;
 mod recall;
 mod reclaim;
+mod record;
 mod session;
 mod shell;
 mod stop;

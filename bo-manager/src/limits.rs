@@ -24,6 +24,10 @@ pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// have looked at its page table entry just before.
 pub(crate) const LAST_ANSWERS: Duration = Duration::from_millis(50);
 
+/// How often recorded events are written, unless there are many: what a daemon that is killed has
+/// recorded and not written.
+pub(crate) const RECORD_EVERY: Duration = Duration::from_millis(50);
+
 /// How often a stop looks whether the work is done.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
 

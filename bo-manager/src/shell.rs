@@ -28,6 +28,7 @@ use crate::descriptors::Budget;
 use crate::link::{Cargo, Link};
 use crate::readers::Readers;
 use crate::reclaim::Bell;
+use crate::record::Recording;
 use crate::tables::{MappingEntry, ObjectEntry, Session};
 use crate::timings::Timings;
 
@@ -46,6 +47,7 @@ pub(crate) struct Shell {
     pub(crate) readers: Readers,
     pub(crate) bell: Bell,
     pub(crate) ahead: Ahead,
+    pub(crate) recording: Option<Recording>,
     pub(crate) closer: Closer,
     pub(crate) link: Option<Link<Cargo>>,
     /// Sessions that are over, of processes that live on.
@@ -71,6 +73,7 @@ pub(crate) struct Parts {
     pub(crate) readers: Readers,
     pub(crate) closer: Closer,
     pub(crate) link: Option<Link<Cargo>>,
+    pub(crate) recording: Option<Recording>,
     pub(crate) timings: Timings,
     pub(crate) host: Host,
 }
@@ -95,7 +98,7 @@ fn sharded<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, FxBuildHasher> {
 
 impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, core, store, readers, closer, link, timings, host } = parts;
+        let Parts { config, core, store, readers, closer, link, recording, timings, host } = parts;
         let Host { device, uffd_source, budget, lacks, backed } = host;
         Self {
             core: Mutex::new(core),
@@ -110,6 +113,7 @@ impl Shell {
             readers,
             bell: Bell::default(),
             ahead: Ahead::default(),
+            recording,
             closer,
             link,
             outcasts: AtomicUsize::new(0),
@@ -180,6 +184,9 @@ impl Shell {
         }
         if let Some(at) = call.later {
             self.bell.ring_at(at);
+        }
+        if let (true, Some(recording)) = (call.record, &self.recording) {
+            recording.ring();
         }
     }
 
@@ -259,16 +266,21 @@ impl Shell {
     }
 }
 
-/// When the reclaimer is to look.
+/// When the reclaimer is to look, and the writer of the recording.
 struct Call {
     now: bool,
     later: Option<Tick>,
+    record: bool,
 }
 
-/// Takes what the core wants; says when there is work for the reclaimer.
+/// Takes what the core wants; says when there is work for the reclaimer and for the writer.
 fn take(core: &mut Manager, wanted: &mut VecDeque<Effect>) -> Call {
     while let Some(effect) = core.poll_effect() {
         wanted.push_back(effect);
     }
-    Call { now: core.wants_reclaim() || core.wants_clean(), later: core.next_wakeup() }
+    Call {
+        now: core.wants_reclaim() || core.wants_clean(),
+        later: core.next_wakeup(),
+        record: core.wants_recording(),
+    }
 }

@@ -9,6 +9,7 @@ mod limits;
 mod link;
 mod many_objects;
 mod protocol;
+mod recording;
 mod rough;
 mod shared_writes;
 mod shares;

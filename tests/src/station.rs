@@ -99,7 +99,7 @@ pub struct Station {
 
 #[derive(Debug)]
 enum Service {
-    Embedded(Daemon),
+    Embedded(Box<Daemon>),
     Process { daemon: Child, log: Arc<Mutex<Vec<String>>> },
     Stopped,
 }
@@ -128,7 +128,7 @@ impl Station {
         };
         let daemon = Daemon::start(change(config)).expect("this host can run a daemon");
         let http = daemon.http_address().expect("it was asked for");
-        Station { service: Service::Embedded(daemon), pool, socket, http, actor, place }
+        Station { service: Service::Embedded(Box::new(daemon)), pool, socket, http, actor, place }
     }
 
     /// The real binary in a process of its own.

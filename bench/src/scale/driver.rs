@@ -21,7 +21,8 @@ pub(crate) struct Driver {
     pub(crate) objects: Vec<(ClientId, ObjectId)>,
     /// Of each object, if they are mapped.
     pub(crate) mappings: Vec<MappingId>,
-    pages_each: u32,
+    /// How many each object has.
+    pages: Vec<PageCount>,
     todo: Vec<Effect>,
 }
 
@@ -33,30 +34,41 @@ pub(crate) fn config(vram_pages: u64, ram_pages: u64) -> CoreConfig {
 impl Driver {
     /// `objects` objects of `pages_each` pages.
     pub(crate) fn new(config: CoreConfig, objects: usize, pages_each: u32) -> Driver {
+        let shape = (PageCount::new(pages_each), PageSize::MIN);
+        Driver::of(config, std::iter::repeat_n(shape, objects))
+    }
+
+    /// One object of each shape. The limits of `config` must allow them.
+    pub(crate) fn of(
+        config: CoreConfig,
+        shapes: impl ExactSizeIterator<Item = (PageCount, PageSize)>,
+    ) -> Driver {
         let mut manager = Manager::new(config);
-        let mut made: Vec<(ClientId, ObjectId)> = Vec::with_capacity(objects);
+        let mut made: Vec<(ClientId, ObjectId)> = Vec::with_capacity(shapes.len());
+        let mut pages = Vec::with_capacity(shapes.len());
         let mut client = None;
-        for number in 0..objects {
+        for (number, (count, size)) in shapes.enumerate() {
             if number % OBJECTS_PER_CLIENT == 0 {
                 client = Some(manager.connect("driver").expect("few clients"));
             }
             let client = client.expect("the first object made it");
             let request = AllocRequest {
-                bytes: ByteCount::new(u64::from(pages_each) * 4096),
-                page_size: Some(PageSize::MIN),
+                bytes: count.bytes(size),
+                page_size: Some(size),
                 placement: Placement::Vram,
                 label: "driver".to_owned(),
             };
             let object = manager.allocate(client, &request).expect("there is room").object;
             made.push((client, object));
+            pages.push(count);
         }
-        Driver { manager, objects: made, mappings: Vec::new(), pages_each, todo: Vec::new() }
+        Driver { manager, objects: made, mappings: Vec::new(), pages, todo: Vec::new() }
     }
 
     /// Maps every object as a whole, to load and store.
     pub(crate) fn map(&mut self) {
-        let all = PageRange::whole(PageCount::new(self.pages_each));
-        for (client, object) in &self.objects {
+        for ((client, object), pages) in self.objects.iter().zip(&self.pages) {
+            let all = PageRange::whole(*pages);
             let attached = self.manager.attach(*client, *object, all, Access::ReadWrite);
             self.mappings.push(attached.expect("it holds the object").mapping);
         }
@@ -64,10 +76,40 @@ impl Driver {
 
     /// Hands a fault in, and takes what is to be done: one decision.
     pub(crate) fn decide(&mut self, object: usize, page: u32, write: bool, kind: FaultKind) {
+        self.hear(object, page, write, kind);
+        self.take();
+    }
+
+    /// Hands a fault in.
+    pub(crate) fn hear(&mut self, object: usize, page: u32, write: bool, kind: FaultKind) {
         let mapping = self.mappings[object];
         let fault = Fault { mapping, page: PageIndex::new(page), write, kind };
         assert_eq!(self.manager.handle_fault(NOW, fault), Heard::Noted, "the page is there");
-        self.take();
+    }
+
+    /// Says that a page is in use.
+    pub(crate) fn touch(&mut self, object: usize, page: u32) {
+        let (client, object) = self.objects[object];
+        let page = PageRange::single(PageIndex::new(page)).expect("far from the last number");
+        let touched = self.manager.touch(client, object, page);
+        touched.expect("it holds the object");
+    }
+
+    /// Gives an object back.
+    pub(crate) fn free(&mut self, object: usize) {
+        let (client, id) = self.objects[object];
+        self.manager.detach(NOW, client, self.mappings[object]).expect("it is mapped");
+        self.manager.release(NOW, client, id).expect("it is held");
+    }
+
+    /// Does everything that is to be done in the order in which it is wanted, and shows it.
+    pub(crate) fn carry_out(&mut self, mut see: impl FnMut(&Action)) {
+        while let Some(effect) = self.manager.poll_effect() {
+            see(&effect.action);
+            if let (Some(id), Some(outcome)) = (effect.id, good(&effect.action)) {
+                self.manager.handle_outcome(NOW, id, outcome);
+            }
+        }
     }
 
     /// A step of background reclaim, and what is to be done; false if nothing was started.
@@ -108,9 +150,9 @@ impl Driver {
 
     /// Brings all pages in, as far as the pool goes without evicting.
     pub(crate) fn bring_all(&mut self) {
-        for (client, object) in self.objects.clone() {
+        for ((client, object), pages) in self.objects.clone().into_iter().zip(self.pages.clone()) {
             let start = self.manager.start_prefetch();
-            let mut rest = Some(PageRange::whole(PageCount::new(self.pages_each)));
+            let mut rest = Some(PageRange::whole(pages));
             while let Some(range) = rest {
                 let step = self.manager.prefetch(NOW, client, object, range, start);
                 rest = match step.expect("it holds the object") {

@@ -16,6 +16,7 @@ mod chunked;
 mod effect;
 mod entities;
 mod frames;
+pub mod journal;
 mod limits;
 mod link;
 mod manager;
@@ -40,8 +41,8 @@ pub use frames::{FrameId, Links, List};
 pub use limits::{CoreConfig, LINK_QUEUES_MAX, Limits, Watermarks};
 pub use link::{Arrival, Direction, LinkConfig, LinkModel, LinkTotals};
 pub use manager::{
-    AllocRequest, Allocated, Attached, Evicted, Farewell, Fault, FaultKind, Guard, Heard, Manager,
-    PolicyRefusal, Prefetch, PrefetchStart, Resized, Resumed,
+    AllocRequest, Allocated, Attached, Events, Evicted, Farewell, Fault, FaultKind, Guard, Heard,
+    Manager, PolicyRefusal, Prefetch, PrefetchStart, Resized, Resumed,
 };
 pub use page::PageKey;
 pub use prefetch::{ByCause, PrefetchConfig, PrefetchMode};

@@ -31,6 +31,8 @@ pub struct CoreConfig {
     /// Whether clean pages leave before dirty ones that are about as cold. Without it pages leave
     /// in exactly the order of the policy.
     pub prefer_clean: bool,
+    /// Whether faults, fills, evictions and frees are recorded, for [`crate::Manager::take_events`].
+    pub record: bool,
     /// The eviction policy, by name.
     pub policy: String,
     /// The ceilings.
@@ -53,6 +55,7 @@ impl CoreConfig {
             marks: Watermarks::usual(vram),
             reclaim_yields: true,
             prefer_clean: true,
+            record: false,
             policy: crate::policy::DEFAULT.to_owned(),
             limits: Limits::DEFAULT,
             step_pages: 512,
@@ -229,6 +232,9 @@ pub(crate) const RESCUES_MAX: u32 = 16;
 
 /// Free slots whose RAM is kept for the next eviction. What is beyond goes back to the host.
 pub(crate) const WARM_BYTES_MAX: u64 = 64 << 20;
+
+/// Recorded events that wait to be taken: about 3 MiB. Further ones are lost, and counted.
+pub(crate) const RECORD_EVENTS_MAX: usize = 1 << 16;
 
 /// Slots given back in one effect.
 pub(crate) const DISCARD_SLOTS: usize = 256;

@@ -27,10 +27,12 @@ mod clean;
 mod coming;
 mod evict;
 mod expel;
+mod fault;
 mod fill;
 mod hints;
 mod policies;
 mod reclaim;
+mod record;
 mod requests;
 mod resize;
 mod room;
@@ -45,70 +47,19 @@ mod views;
 mod watch;
 
 use coming::{Coming, Wanted};
+use fault::{Primary, Waiter};
 pub(crate) use suspend::{Parked, Suspension};
 
 pub use attach::{Attached, Guard};
 pub use expel::Evicted;
+pub use fault::{Fault, FaultKind, Heard};
 pub use hints::{Prefetch, PrefetchStart};
 pub use policies::PolicyRefusal;
+pub use record::Events;
 pub use requests::{AllocRequest, Allocated};
 pub use resize::Resized;
 pub use suspend::Resumed;
 pub use teardown::Farewell;
-
-/// One page fault, as the shell heard it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// Through which mapping.
-    pub mapping: MappingId,
-    /// On which page of its object.
-    pub page: PageIndex,
-    /// By a store rather than a load.
-    pub write: bool,
-    /// What was in the way.
-    pub kind: FaultKind,
-}
-
-/// Why an access did not go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// There is no page.
-    Missing,
-    /// The page is write-protected.
-    WriteProtected,
-}
-
-/// What became of a fault that was handed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a fault nobody answers hangs a client thread"]
-pub enum Heard {
-    /// It will be answered by an effect, now or at the end of a move in flight.
-    Noted,
-    /// There is no such mapping, or no such page in it, or the manager is sealed: the caller wakes
-    /// the thread, or tells it that its page is lost.
-    Unknown,
-}
-
-/// Who asked for a fill, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Primary {
-    pub(crate) mapping: MappingId,
-    pub(crate) page: PageIndex,
-    pub(crate) write: bool,
-    /// Part of a stream: the neighbours will be used in the same way.
-    pub(crate) stream: bool,
-}
-
-/// A fault that was read and is answered at the end of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Waiter {
-    pub(crate) mapping: MappingId,
-    pub(crate) page: PageIndex,
-    pub(crate) write: bool,
-    pub(crate) kind: FaultKind,
-    /// How many faults this stands for.
-    pub(crate) faults: u32,
-}
 
 /// A run of pages of one object on its way in or out.
 #[derive(Debug)]
@@ -238,6 +189,7 @@ pub struct Manager {
     pub(crate) refusals: reclaim::Refusals,
     pub(crate) cleaner: clean::Cleaner,
     pub(crate) sleepers: suspend::Sleepers,
+    pub(crate) recorder: record::Recorder,
     /// The latest that was told.
     pub(crate) now: Tick,
     pub(crate) draining: bool,
@@ -290,6 +242,7 @@ impl Manager {
             refusals: reclaim::Refusals::default(),
             cleaner: clean::Cleaner::default(),
             sleepers: suspend::Sleepers::default(),
+            recorder: record::Recorder::new(config.record),
             now: Tick::ZERO,
             draining: false,
             sealed: false,

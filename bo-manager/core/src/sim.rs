@@ -20,6 +20,7 @@ use bo_units::{ByteCount, ClientId, ObjectId, PageIndex, Tick};
 use crate::Manager;
 
 mod check;
+mod chronicle;
 mod clients;
 mod configure;
 mod jobs;
@@ -139,6 +140,7 @@ pub struct Sim {
     /// While a prefetch takes a step: pages that came after this fill must stay.
     victims_are_older_than: Option<u64>,
     operator: Operator,
+    chronicle: chronicle::Chronicle,
     /// Nothing new begins.
     closing: bool,
 }
@@ -154,6 +156,7 @@ impl Sim {
     pub fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
         let mut config = configure::configure(&mut rng);
+        config.record = seed % 2 == 1;
         let mut tricks = schedule(&mut rng);
         if plant == Some(Plant::PunchZerosOnFailure) {
             // A rare meeting otherwise: a long fill that fails, and a store into its first pages.
@@ -213,6 +216,7 @@ impl Sim {
             fills_ever: 0,
             victims_are_older_than: None,
             operator,
+            chronicle: chronicle::Chronicle::default(),
             closing: false,
         }
     }
@@ -354,6 +358,7 @@ impl Sim {
             taken += 1;
         }
         self.manager.assert_valid();
+        self.follow_recording();
         taken
     }
 }

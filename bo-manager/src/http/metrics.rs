@@ -366,6 +366,9 @@ fn export_shell(page: &mut Page, counters: &Counters) {
         protocol_misuse,
         protocol_handshake,
         refusals,
+        record_written,
+        record_lost,
+        record_errors,
         requests,
     } = counters;
     let rows = [("events", fault_reads.get()), ("empty", fault_reads_empty.get())];
@@ -396,4 +399,9 @@ fn export_shell(page: &mut Page, counters: &Counters) {
         REFUSAL_CAUSES.into_iter().zip(refusals.iter().map(|each| each.get())).collect();
     page.counters("bo_refusals_total", "Requests refused, by cause.", "cause", &rows);
     page.counter("bo_requests_total", "Requests received.", requests.get());
+    let rows = [("written", record_written.get()), ("lost", record_lost.get())];
+    let help = "Events of the recording, by whether they are in its file.";
+    page.counters("bo_recorded_events_total", help, "result", &rows);
+    let help = "Recordings that ended early because their file could not be written.";
+    page.counter("bo_record_errors_total", help, record_errors.get());
 }

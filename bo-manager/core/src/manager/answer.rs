@@ -32,6 +32,7 @@ impl Manager {
         if let Some(client) = self.client_of_mut(fault.mapping) {
             client.stats.faults += 1;
         }
+        self.record_fault(fault, object);
     }
 
     /// Looks at where the page is, and starts or joins what brings it.

@@ -274,6 +274,9 @@ impl Manager {
             true => self.note_success(),
             false => self.note_refusal(),
         }
+        for run in runs.iter().filter(|_| done) {
+            self.record_eviction(id, *run, ended.reason == Reason::Background, *clean);
+        }
         for index in runs.iter().flat_map(|run| run.iter()) {
             match done {
                 true => {

@@ -146,6 +146,7 @@ impl Manager {
             self.arrive(id, index, &wanted);
         }
         self.count_fill(id, range, &wanted);
+        self.record_fill(id, range, &wanted);
         if let (Some(page), Some(cause)) = (coming.watched, wanted.cause()) {
             let used = ended.waiters.iter().any(|waiter| waiter.page == page);
             self.watch(id, page, cause, wanted.mapping(), used);
@@ -253,7 +254,10 @@ impl Manager {
                     self.frames.put_back(frame);
                     holes += 1;
                 }
-                Some(Kept::Zeros) | None => self.settle_in(id, index, true),
+                Some(Kept::Zeros) | None => {
+                    self.settle_in(id, index, true);
+                    self.record_fill(id, single(index), &coming.wanted);
+                }
             }
         }
         self.release_room(id, PageCount::new(holes));

@@ -220,6 +220,7 @@ impl Manager {
         let object = self.objects.get(id).expect("an object is destroyed once");
         assert!(object.in_flight == 0 && object.mappings.is_empty(), "nothing names it any more");
         self.release_room(id, object.resident);
+        self.record_free(id);
         let object = self.objects.remove(id).expect("it was looked up above");
         let bytes = object.bytes();
         if self.accounts.remove_object(object.account) {

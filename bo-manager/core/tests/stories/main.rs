@@ -8,6 +8,7 @@ mod faults;
 mod hints;
 mod moves;
 mod pace;
+mod recording;
 mod rights;
 mod shares;
 mod sizes;
