@@ -6,7 +6,7 @@ use super::*;
 
 type Predicate = fn(&Error) -> bool;
 
-const PREDICATES: [(&str, Predicate); 10] = [
+const PREDICATES: [(&str, Predicate); 11] = [
     ("out_of_memory", Error::is_out_of_memory),
     ("never_fits", Error::is_never_fits),
     ("quota", Error::is_quota),
