@@ -91,9 +91,10 @@ fn routes(site: Site, door: Door) -> Router {
 }
 
 async fn index() -> &'static str {
-    "bo-manager\n\n/metrics\n/healthz\n/readyz\n/api/v1/status\n/api/v1/clients/ID\n/api/v1/pool\n\n\
-     POST, for those who may:\n\n/api/v1/clients/ID/suspend\n/api/v1/clients/ID/resume\n\
-     /api/v1/clients/ID/evict\n/api/v1/objects/ID/evict\n/api/v1/pool/resize\n"
+    "bo-manager\n\n/metrics\n/healthz\n/readyz\n/api/v1/status\n/api/v1/clients/ID\n\
+     /api/v1/pool\n\nPOST, for those who may:\n\n/api/v1/clients/ID/suspend\n\
+     /api/v1/clients/ID/resume\n/api/v1/clients/ID/evict\n\
+     /api/v1/objects/ID/evict\n/api/v1/pool/resize\n"
 }
 
 async fn show_metrics(State(site): State<Site>) -> Response {

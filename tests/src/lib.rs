@@ -37,6 +37,7 @@
 mod abuse;
 mod actor;
 mod books;
+mod control;
 mod host;
 mod memory;
 mod order;
@@ -52,6 +53,7 @@ mod wait;
 pub use abuse::{Abuse, RawClient};
 pub use actor::{Actor, Slot, Task, User};
 pub use books::Books;
+pub use control::{Control, post_over_tcp};
 pub use host::Host;
 pub use order::{
     Answer, Census, Checked, Ended, Lost, Order, Peeked, Refused, Rounds, SystemCall, Tally,

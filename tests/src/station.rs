@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bo_manager::{Backing, Config, Daemon};
+use bo_manager::{Backing, Config, Daemon, default_control_path};
 use bo_units::ByteCount;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde_json::Value;
@@ -91,7 +91,7 @@ pub struct Station {
     service: Service,
     pool: Pool,
     socket: PathBuf,
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
     actor: PathBuf,
     /// Last: it holds the socket and the actor's program.
     place: TempDir,
@@ -124,6 +124,7 @@ impl Station {
         let config = Config {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             backing: pool.backing,
+            control: Some(default_control_path(&socket)),
             ..Config::new(pool.vram, pool.ram, socket.clone())
         };
         let daemon = Daemon::start(change(config)).expect("this host can run a daemon");

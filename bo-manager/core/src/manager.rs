@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 
 use crate::accounts::Accounts;
 use crate::arena::Arena;
-use crate::effect::{Action, Copied, Effect, EffectId, Outcome, Slot};
+use crate::effect::{Copied, Effect, EffectId, Outcome, Slot};
 use crate::entities::{Client, Mapping, Object};
 use crate::frames::{FrameId, FrameList, FrameTable};
 use crate::limits::{self, CoreConfig};
-use crate::page::{MoveId, PageKey};
+use crate::page::MoveId;
 use crate::patterns::PatternTable;
 use crate::pool::Pool;
 use crate::prefetch::{Accuracy, Samples};
@@ -44,6 +44,7 @@ mod teardown;
 mod verify;
 mod victims;
 mod views;
+mod wants;
 mod watch;
 
 use coming::{Coming, Wanted};
@@ -341,28 +342,5 @@ impl Manager {
     /// this, nothing moves again. A flag outside the lock could not promise that.
     pub fn seal(&mut self) {
         self.sealed = true;
-    }
-
-    /// Adds an effect that has an outcome.
-    pub(crate) fn want(&mut self, pending: Pending, action: Action) {
-        let number = u32::try_from(self.pending.insert(pending)).expect("effects are few");
-        self.effects.push_back(Effect { id: Some(EffectId(number)), action, ahead: false });
-    }
-
-    /// Adds an effect whose outcome changes nothing.
-    pub(crate) fn tell(&mut self, action: Action) {
-        self.effects.push_back(Effect { id: None, action, ahead: false });
-    }
-
-    pub(crate) fn object(&self, id: ObjectId) -> &Object {
-        self.objects.get(id).expect("what is in flight keeps its object")
-    }
-
-    pub(crate) fn object_mut(&mut self, id: ObjectId) -> &mut Object {
-        self.objects.get_mut(id).expect("what is in flight keeps its object")
-    }
-
-    pub(crate) fn key(object: ObjectId, page: PageIndex) -> PageKey {
-        PageKey { object: object.slot, page }
     }
 }

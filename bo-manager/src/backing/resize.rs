@@ -11,8 +11,8 @@ use super::{Backed, Frames};
 use crate::tables::ObjectEntry;
 
 impl Backed {
-    /// Whether the host can give what a pool of `size` bytes takes, where one of `now` is. `objects`
-    /// are all there are.
+    /// Whether the host can give what a pool of `size` bytes takes, where one of `now` is. The
+    /// `objects` are all there are.
     pub(crate) fn room_to_resize(
         &self,
         now: ByteCount,

@@ -38,8 +38,8 @@ impl Sim {
         }
     }
 
-    /// Nothing new begins and nothing goes wrong any more: everything must end. First as it is, then
-    /// with everybody going on.
+    /// Nothing new begins and nothing goes wrong any more: everything must end. First as it is,
+    /// then with everybody going on.
     pub(crate) fn rest(&mut self) {
         if self.manager.gauges().clients_suspended > 0 {
             self.come_to_rest(|sim| sim.is_at_rest() && sim.are_asleep());
