@@ -31,6 +31,16 @@ impl Ranking {
         self.policy.on_filled(&mut self.books, frame, page);
     }
 
+    /// A thread waits for this page, which is in no frame.
+    pub(crate) fn missed(&mut self, page: PageKey) {
+        self.policy.on_missed(&mut self.books, page);
+    }
+
+    /// The page, which is in no frame, never comes back.
+    pub(crate) fn forgotten(&mut self, page: PageKey) {
+        self.policy.on_forgotten(page);
+    }
+
     /// The page in this frame was seen to be used.
     pub(crate) fn touched(&mut self, frame: FrameId) {
         self.policy.on_touched(&mut self.books, frame);

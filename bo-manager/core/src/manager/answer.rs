@@ -61,6 +61,9 @@ impl Manager {
                 client.stats.refaults += 1;
             }
         }
+        if self.object(object).placement == Placement::Vram {
+            self.ranking.missed(Self::key(object, fault.page));
+        }
         self.start_fill(object, range, Wanted::Fault(primary), then);
     }
 

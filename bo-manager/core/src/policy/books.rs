@@ -14,6 +14,11 @@ struct Note {
     tag: u8,
 }
 
+/// A share of a pool, in whole pages of the smallest size: so much of it has a meaning.
+pub(crate) fn floor(bytes: u64) -> u64 {
+    bytes >> SHIFT_MIN << SHIFT_MIN
+}
+
 /// The links of all lists, the size of each frame, and one byte for each that is the policy's own.
 #[derive(Debug)]
 pub struct Books {
