@@ -1,6 +1,6 @@
 //! The manager: all tables, and the door through which they change.
 
-use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageIndex, PageRange, Tick};
+use bo_units::{ByteCount, ClientId, MappingId, ObjectId, PageRange, Tick};
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;

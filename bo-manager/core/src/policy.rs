@@ -4,12 +4,31 @@
 use crate::frames::FrameId;
 use crate::page::PageKey;
 
+mod arc;
 mod books;
+mod clock;
+mod ghosts;
 mod lru;
+mod queue;
+mod refault_distance;
+mod s3_fifo;
+mod sieve;
+mod sketch;
+#[cfg(test)]
+mod tests;
+mod two_q;
+mod w_tiny_lfu;
 
+pub use arc::Arc;
 pub use books::Books;
 pub(crate) use books::Side;
+pub use clock::Clock;
 pub use lru::Lru;
+pub use refault_distance::RefaultDistance;
+pub use s3_fifo::S3Fifo;
+pub use sieve::Sieve;
+pub use two_q::TwoQ;
+pub use w_tiny_lfu::WTinyLfu;
 
 /// Why a page leaves its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +53,10 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// A page whose eviction was called off comes back this way as well.
     fn on_filled(&mut self, books: &mut Books, frame: FrameId, page: PageKey);
 
+    /// A thread waits for `page`, which is in no frame. It is said before room is asked for on its
+    /// behalf, once or more often, or not at all, for example of a page that is brought unasked.
+    fn on_missed(&mut self, _books: &mut Books, _page: PageKey) {}
+
     /// Somebody was seen to use `frame`: it faulted though it is present, or was touched on
     /// request. The policy may not know it any more.
     fn on_touched(&mut self, books: &mut Books, frame: FrameId);
@@ -41,6 +64,10 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// `page` leaves `frame`. Always called before the number of the frame is used again, and
     /// perhaps more than once.
     fn on_gone(&mut self, books: &mut Books, frame: FrameId, page: PageKey, departure: Departure);
+
+    /// `page` is in no frame, and never comes back: its object is no more. Its name may stand for
+    /// another page from here on.
+    fn on_forgotten(&mut self, _page: PageKey) {}
 
     /// Appends victims to `victims`, best first, until they add up to `want` bytes.
     ///
@@ -69,13 +96,21 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 pub const DEFAULT: &str = "lru";
 
 /// The names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["lru"];
+pub const NAMES: &[&str] =
+    &["lru", "clock", "2q", "arc", "sieve", "s3-fifo", "w-tinylfu", "refault-distance"];
 
 /// The policy of this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn EvictionPolicy>> {
     match name {
-        "lru" => Some(Box::new(Lru::default())),
+        "lru" => Some(Box::<Lru>::default()),
+        "clock" => Some(Box::<Clock>::default()),
+        "2q" => Some(Box::<TwoQ>::default()),
+        "arc" => Some(Box::<Arc>::default()),
+        "sieve" => Some(Box::<Sieve>::default()),
+        "s3-fifo" => Some(Box::<S3Fifo>::default()),
+        "w-tinylfu" => Some(Box::<WTinyLfu>::default()),
+        "refault-distance" => Some(Box::<RefaultDistance>::default()),
         _ => None,
     }
 }

@@ -119,6 +119,24 @@ impl Ranking {
         policy.on_filled(&mut self.books, frame, page);
     }
 
+    /// A thread waits for this page, which is in no frame.
+    pub(crate) fn missed(&mut self, page: PageKey, account: AccountId, priority: Priority) {
+        let at = place_of(account, priority.number());
+        if let Some(Some(group)) = self.groups.get_mut(at) {
+            group.policy.on_missed(&mut self.books, page);
+        }
+    }
+
+    /// The page, which is in no frame, never comes back.
+    pub(crate) fn forgotten(&mut self, page: PageKey, account: AccountId) {
+        for priority in Priority::ALL {
+            let at = place_of(account, priority.number());
+            if let Some(Some(group)) = self.groups.get_mut(at) {
+                group.policy.on_forgotten(page);
+            }
+        }
+    }
+
     /// The page in this frame was seen to be used.
     pub(crate) fn touched(&mut self, frame: FrameId, account: AccountId) {
         if let Some(Voice { policy, books }) = self.of(frame, account) {

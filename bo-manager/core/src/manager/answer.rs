@@ -67,6 +67,11 @@ impl Manager {
                 client.stats.refaults += 1;
             }
         }
+        let Object { placement, account, priority, .. } = *self.object(object);
+        if placement == Placement::Vram {
+            self.ranking.set_capacity(self.accounts.room_of(account));
+            self.ranking.missed(Self::key(object, fault.page), account, priority);
+        }
         self.start_fill(object, range, Wanted::Fault(primary), then);
     }
 

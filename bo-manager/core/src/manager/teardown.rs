@@ -184,7 +184,7 @@ impl Manager {
             self.unwatch(id, page, false);
         }
         let mut slots = 0;
-        for page in &leaf {
+        for (index, page) in range.iter().zip(&leaf) {
             match page.copy.kept() {
                 Some(Kept::Slot(number)) => {
                     self.store.put_back(page_size, number);
@@ -194,7 +194,7 @@ impl Manager {
                 Some(Kept::Zeros) | None => {}
             }
             match page.residency {
-                Residency::Absent => {}
+                Residency::Absent => self.ranking.forgotten(Self::key(id, index), account),
                 Residency::Resident { frame, .. } => {
                     self.retained.remove(frame);
                     self.ranking.gone(frame, self.frames.page(frame), account, Departure::Freed);

@@ -30,12 +30,18 @@ impl Entry {
     }
 }
 
+/// A share of a pool, in whole pages of the smallest size: so much of it has a meaning.
+pub(crate) fn floor(bytes: u64) -> u64 {
+    bytes >> SHIFT_MIN << SHIFT_MIN
+}
+
 /// The links of all lists, the size of each frame, and one byte for each that is the policy's own.
 #[derive(Debug)]
 pub struct Books {
     /// The neighbours of each frame in the one list that it is in.
     pub links: Links,
     tags: Chunked<u8>,
+    stamps: Chunked<u32>,
     capacity: u64,
 }
 
@@ -43,7 +49,8 @@ impl Books {
     /// Those of a pool of so many bytes.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self { links: Links::default(), tags: Chunked::default(), capacity }
+        let (links, tags, stamps) = (Links::default(), Chunked::default(), Chunked::default());
+        Self { links, tags, stamps, capacity }
     }
 
     /// The bytes that the frames of the policy may have together. It may change at any time.
@@ -94,6 +101,21 @@ impl Books {
     #[must_use]
     pub fn tag(&self, frame: FrameId) -> u8 {
         self.tags[frame.index()]
+    }
+
+    /// The number that the policy has noted last of a frame; zero if it never did.
+    #[must_use]
+    pub fn stamp(&self, frame: FrameId) -> u32 {
+        self.stamps.get(frame.index()).copied().unwrap_or(0)
+    }
+
+    /// Notes a number of a frame. There is room for it from the first time on only: not every
+    /// policy needs it.
+    pub fn set_stamp(&mut self, frame: FrameId, stamp: u32) {
+        while self.stamps.len() <= frame.index() {
+            self.stamps.push(0);
+        }
+        self.stamps[frame.index()] = stamp;
     }
 
     /// Notes something of a frame that was entered.

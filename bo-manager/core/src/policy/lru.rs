@@ -1,55 +1,14 @@
 //! Least recently used, over what can be seen: fills and touches.
 
-use crate::frames::{FrameId, List};
+use crate::frames::FrameId;
 use crate::page::PageKey;
+use crate::policy::queue::{Order, Queue, Walk};
 use crate::policy::{Books, Departure, EvictionPolicy};
-
-/// The tag of a frame that the cleaner has looked at.
-const SURVEYED: u8 = 1;
 
 /// Evicts what was filled or touched longest ago.
 #[derive(Debug, Default)]
 pub struct Lru {
-    order: List,
-    surveyed: Surveyed,
-}
-
-/// The cold end of the list, as far as the cleaner has looked at it. What is touched or leaves is
-/// no part of it any more, so it is one run from the coldest frame on, and each frame is looked at
-/// once for each time that it grows cold.
-#[derive(Debug, Default)]
-struct Surveyed {
-    /// Its hottest frame.
-    last: Option<FrameId>,
-    bytes: u64,
-}
-
-impl Surveyed {
-    fn add(&mut self, books: &mut Books, frame: FrameId) {
-        books.set_tag(frame, SURVEYED);
-        self.bytes += books.bytes(frame);
-        self.last = Some(frame);
-    }
-
-    /// `frame` is about to leave its place.
-    fn remove(&mut self, books: &mut Books, frame: FrameId) {
-        if books.tag(frame) != SURVEYED {
-            return;
-        }
-        self.bytes -= books.bytes(frame);
-        books.set_tag(frame, 0);
-        if self.last == Some(frame) {
-            self.last = books.links.colder(frame);
-        }
-    }
-
-    /// The first frame that is not in it.
-    fn next(&self, books: &Books, order: &List) -> Option<FrameId> {
-        match self.last {
-            Some(last) => books.links.hotter(last),
-            None => order.coldest(),
-        }
-    }
+    order: Queue,
 }
 
 impl EvictionPolicy for Lru {
@@ -58,21 +17,18 @@ impl EvictionPolicy for Lru {
     }
 
     fn on_filled(&mut self, books: &mut Books, frame: FrameId, _page: PageKey) {
-        self.order.push_hottest(&mut books.links, frame);
+        self.order.push(books, frame);
     }
 
     fn on_touched(&mut self, books: &mut Books, frame: FrameId) {
         if books.links.contains(frame) {
-            self.surveyed.remove(books, frame);
-            self.order.remove(&mut books.links, frame);
-            self.order.push_hottest(&mut books.links, frame);
+            self.order.renew(books, frame);
         }
     }
 
     fn on_gone(&mut self, books: &mut Books, frame: FrameId, _page: PageKey, _: Departure) {
         if books.links.contains(frame) {
-            self.surveyed.remove(books, frame);
-            self.order.remove(&mut books.links, frame);
+            self.order.remove(books, frame);
         }
     }
 
@@ -83,31 +39,26 @@ impl EvictionPolicy for Lru {
         size_if_evictable: &dyn Fn(FrameId) -> Option<u64>,
         victims: &mut Vec<FrameId>,
     ) {
-        let mut found = 0;
-        for frame in self.order.iter(&books.links) {
-            if found >= want {
-                return;
-            }
-            if let Some(bytes) = size_if_evictable(frame) {
-                victims.push(frame);
-                found += bytes;
-            }
+        let mut order = Order::new(want, size_if_evictable, victims);
+        let mut walk = Walk::default();
+        while !order.is_done() {
+            let Some(frame) = walk.next(&self.order, books) else { return };
+            walk.name(books, frame, &mut order);
         }
     }
 
     fn survey(&mut self, books: &mut Books, ahead: u64, want: u64, looked: &mut Vec<FrameId>) {
         let mut found = 0;
-        while found < want && self.surveyed.bytes < ahead {
-            let Some(frame) = self.surveyed.next(books, &self.order) else { return };
-            self.surveyed.add(books, frame);
+        while found < want && self.order.surveyed() < ahead {
+            let Some(frame) = self.order.survey(books) else { return };
             looked.push(frame);
             found += books.bytes(frame);
         }
     }
 
     fn survey_left(&self, books: &Books, ahead: u64) -> u64 {
-        match self.surveyed.next(books, &self.order) {
-            Some(_) => ahead.saturating_sub(self.surveyed.bytes),
+        match self.order.unseen(books) {
+            Some(_) => ahead.saturating_sub(self.order.surveyed()),
             None => 0,
         }
     }
@@ -257,7 +208,7 @@ mod tests {
                     }
                 }
                 let seen: u64 = model.iter().filter(|at| at.1).map(|at| bytes(at.0)).sum();
-                prop_assert_eq!(shelf.lru.surveyed.bytes, seen);
+                prop_assert_eq!(shelf.lru.order.surveyed(), seen);
                 prop_assert!(model.is_sorted_by_key(|at| !at.1));
             }
         }
