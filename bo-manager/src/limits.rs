@@ -28,6 +28,9 @@ pub(crate) const LAST_ANSWERS: Duration = Duration::from_millis(50);
 /// recorded and not written.
 pub(crate) const RECORD_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a stop waits until threads of suspended clients, which it has woken, fault again.
+pub(crate) const WOKEN_MAX: Duration = Duration::from_secs(1);
+
 /// How often a stop looks whether the work is done.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(2);
 

@@ -1,14 +1,14 @@
 //! An orderly end: nothing is written off, and no client reads zeros.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bo_sys::uffd::Protection;
 use bo_units::PageRange;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smallvec::SmallVec;
 
-use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS};
+use crate::limits::{DRAIN_MAX, DRAIN_STEP, LAST_ANSWERS, WOKEN_MAX};
 use crate::shell::Shell;
 use crate::tables::{MappingEntry, Session};
 
@@ -17,8 +17,13 @@ use crate::tables::{MappingEntry, Session};
 /// What is present stays: each client's own mapping keeps the file. What is not present goes with
 /// this process, so touching it gives SIGBUS from here on.
 pub(crate) fn wind_down(shell: &Arc<Shell>) {
-    // Those who are suspended go on.
+    // Those who are suspended go on: their threads are woken, and fault again.
+    let (before, parked) = heard_and_parked(shell);
     shell.decide(|core, _| core.drain());
+    let back = || before + parked <= heard_and_parked(shell).0;
+    if parked > 0 && !in_time(WOKEN_MAX, back) {
+        tracing::warn!(parked, "some threads of suspended clients have not come back in time");
+    }
     if let Some(link) = &shell.link {
         // Nobody who is blocked waits for simulated time any more.
         link.give_up();
@@ -42,11 +47,18 @@ pub(crate) fn wind_down(shell: &Arc<Shell>) {
     std::thread::sleep(LAST_ANSWERS);
 }
 
+/// Faults that were read so far, and those of them that wait for their client to go on.
+fn heard_and_parked(shell: &Shell) -> (u64, u64) {
+    let (stats, gauges) = shell.numbers();
+    let heard = stats.faults_read + stats.faults_write + stats.faults_protect;
+    (heard, gauges.faults_parked)
+}
+
 /// Waits until, at one moment, no fault waits to be read and none that was read waits for the core.
 ///
 /// In this order: who has read an event was counted before that.
 fn hears_everybody(shell: &Shell) -> bool {
-    in_time(|| {
+    in_time(DRAIN_MAX, || {
         let sessions = shell.every_session();
         !sessions.iter().any(|session| has_unread(session)) && shell.readers.are_idle()
     })
@@ -63,13 +75,13 @@ fn has_unread(session: &Session) -> bool {
 
 /// Waits until nothing is in flight.
 fn comes_to_rest(shell: &Shell) -> bool {
-    in_time(|| shell.lock().is_idle())
+    in_time(DRAIN_MAX, || shell.lock().is_idle())
 }
 
-/// Looks again and again whether it is `done`, for as long as a stop has patience.
-fn in_time(done: impl Fn() -> bool) -> bool {
+/// Looks again and again whether it is `done`; false if it is not in that time.
+fn in_time(most: Duration, done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
-    while start.elapsed() < DRAIN_MAX {
+    while start.elapsed() < most {
         if done() {
             return true;
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bo_manager::{LinkConfig, Percent};
 use bo_tests::{
-    Actor, Answer, Books, Checked, Order, PAGE, Pool, Slot, Station, Task, User, until,
+    Actor, Answer, Books, Checked, Control, Order, PAGE, Pool, Slot, Station, Task, User, until,
 };
 use bo_units::{ByteCount, ByteRate};
 
@@ -67,22 +67,20 @@ fn store_at_once(actor: &mut Actor, mapping: Slot, pages: u64, page_bytes: u64) 
 
 /// Clients with an object of [`ROUNDS`] pages each, none of them present, and an empty pool.
 fn clients_with_absent_pages(station: &Station, clients: u64) -> Vec<(Actor, Slot, Slot)> {
+    let control = Control::of(station);
     let found = (0..clients).map(|number| {
-        let mut actor = station.client(User::Nobody);
+        let (mut actor, id) = control.client(station, User::Nobody);
         let (object, mapping) = allocate(&mut actor, ROUNDS, BIG);
         actor.fill(mapping, SEED + number);
+        // What is still on its way in cannot leave yet.
+        until("all of it has left", || {
+            control.order(&format!("/api/v1/clients/{id}/evict"), "");
+            (actor.stat(object).resident_bytes == 0).then_some(())
+        });
         (actor, object, mapping)
     });
     let mut found: Vec<_> = found.collect();
-    let mut pressure = station.client(User::Root);
-    let (_, mapping) = allocate(&mut pressure, POOL_PAGES, BIG);
-    for task in store_at_once(&mut pressure, mapping, POOL_PAGES, BIG) {
-        assert_eq!(pressure.join(task), Answer::Done);
-    }
-    pressure.kill();
-    station.wait_until("only absent pages are left", |books| {
-        books.gauge("vram_used_bytes") == 0 && books.gauge("clients") == clients
-    });
+    assert_eq!(station.books().gauge("vram_used_bytes"), 0);
     for (actor, object, _) in &mut found {
         assert_eq!(actor.stat(*object).resident_bytes, 0);
     }
