@@ -96,6 +96,14 @@ pub(crate) struct Primary {
     pub(crate) stream: bool,
 }
 
+impl Primary {
+    /// The fault that asked.
+    pub(crate) fn fault(&self) -> Fault {
+        let Self { mapping, page, write, .. } = *self;
+        Fault { mapping, page, write, kind: FaultKind::Missing }
+    }
+}
+
 /// A fault that was read and is answered at the end of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Waiter {
@@ -177,7 +185,7 @@ pub(crate) enum Pending {
     Destroy(ObjectId),
     /// The next step of forgetting the pages of a dying object.
     Forget(ObjectId),
-    /// The next step of waking the threads of a client that goes on.
+    /// The next step of answering the faults that waited for a client that goes on.
     Waken(ClientId),
     /// Another look for room.
     Again,
@@ -314,7 +322,7 @@ impl Manager {
         let object = mapping.object;
         self.count_fault(&fault, object);
         if self.sleeps(fault.mapping) {
-            self.park(fault.mapping, 1);
+            self.park(&fault, 1);
             return Heard::Noted;
         }
         self.on_fault(object, fault);
