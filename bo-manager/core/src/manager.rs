@@ -132,7 +132,7 @@ pub(crate) enum Pending {
     Destroy(ObjectId),
     /// The next step of forgetting the pages of a dying object.
     Forget(ObjectId),
-    /// The next step of waking the threads of a client that goes on.
+    /// The next step of answering the faults that waited for a client that goes on.
     Waken(ClientId),
     /// Another look for room.
     Again,
@@ -273,7 +273,7 @@ impl Manager {
         let object = mapping.object;
         self.count_fault(&fault, object);
         if self.sleeps(fault.mapping) {
-            self.park(fault.mapping, 1);
+            self.park(&fault, 1);
             return Heard::Noted;
         }
         self.on_fault(object, fault);

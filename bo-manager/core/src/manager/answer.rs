@@ -116,7 +116,7 @@ impl Manager {
         #[cfg(any(test, feature = "sim"))]
         let asleep = asleep && !self.sabotage_parking();
         if asleep {
-            self.park(mapping, faults);
+            self.park(&Fault { mapping, page, write, kind }, faults);
             return;
         }
         if write && access == Access::ReadWrite {

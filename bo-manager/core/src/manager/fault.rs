@@ -45,6 +45,14 @@ pub(crate) struct Primary {
     pub(crate) stream: bool,
 }
 
+impl Primary {
+    /// The fault that asked.
+    pub(crate) fn fault(&self) -> Fault {
+        let Self { mapping, page, write, .. } = *self;
+        Fault { mapping, page, write, kind: FaultKind::Missing }
+    }
+}
+
 /// A fault that was read and is answered at the end of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Waiter {

@@ -84,8 +84,10 @@ impl Manager {
             self.stats.verdicts_gone += u64::from(coming.wanted.asked().is_some());
             *coming = Coming::new(Wanted::Nobody, None);
         }
-        if let Some(mapping) = coming.wanted.mapping().filter(|mapping| self.sleeps(*mapping)) {
-            self.park(mapping, u32::from(coming.wanted.asked().is_some()));
+        if coming.wanted.mapping().is_some_and(|mapping| self.sleeps(mapping)) {
+            if let Wanted::Fault(primary) = &coming.wanted {
+                self.park(&primary.fault(), 1);
+            }
             *coming = Coming::new(Wanted::Nobody, None);
         }
         let mapping = coming.wanted.mapping();

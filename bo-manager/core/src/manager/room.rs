@@ -100,15 +100,15 @@ impl Manager {
             self.object_mut(ended.object).set_residency(page, Residency::Absent);
         }
         let asked = match &ended.stage {
-            Stage::Waiting(Coming { wanted: Wanted::Fault(primary), .. }) => Some(primary.mapping),
+            Stage::Waiting(Coming { wanted: Wanted::Fault(primary), .. }) => Some(primary.fault()),
             Stage::Waiting(_)
             | Stage::Filling(_)
             | Stage::CopyingOut(_)
             | Stage::Punching { .. }
             | Stage::Cleaning(_) => None,
         };
-        match asked.filter(|mapping| self.sleeps(*mapping)) {
-            Some(mapping) => self.park(mapping, 1),
+        match asked.filter(|fault| self.sleeps(fault.mapping)) {
+            Some(fault) => self.park(&fault, 1),
             None => self.stats.verdicts_gone += 1,
         }
         for waiter in ended.waiters {

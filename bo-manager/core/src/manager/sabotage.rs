@@ -37,7 +37,7 @@ impl Manager {
         self.plant == Some(Plant::CoreSleepsEarly)
     }
 
-    /// A client that goes on without one of its threads.
+    /// A client that goes on without its threads.
     pub(crate) fn sabotage_waking(&self) -> bool {
         self.plant == Some(Plant::CoreForgetsParked)
     }

@@ -1,16 +1,16 @@
 //! Suspended clients: nothing of them is answered, and what only they hold leaves the pool.
 //!
-//! A fault of such a client is counted and forgotten; its thread waits. When the client goes on,
-//! its threads are woken and fault again, so that what each of them needs is looked up in the
-//! world as it is then.
+//! A fault of such a client is counted and noted; its thread waits. When the client goes on, it is
+//! answered as if it had been heard then. A client that makes more faults than can be noted has
+//! its threads woken for the rest, and they fault again.
 
 use bo_units::{ClientId, MappingId, ObjectId, PageRange, Tick};
 
 use crate::effect::Action;
 use crate::entities::{Client, ClientState};
-use crate::limits::RESUME_STEP_MAPPINGS;
+use crate::limits::RESUME_STEP_FAULTS;
 use crate::manager::hints::PrefetchStart;
-use crate::manager::{Manager, Pending};
+use crate::manager::{Fault, Manager, Pending};
 use crate::refusal::{ControlRefusal, Refusal};
 
 mod emptying;
@@ -18,14 +18,14 @@ mod state;
 #[cfg(any(test, feature = "sim", feature = "verify"))]
 mod verify;
 
-use state::WorkingSet;
+use state::{Waiting, WorkingSet};
 
 pub(crate) use state::{Parked, Sleepers, Suspension};
 
 /// A client that was told to go on, and what it had in the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resumed {
-    /// Faults that waited. Their threads are being woken.
+    /// Faults that waited, and are being answered.
     pub parked_faults: u64,
     /// What left the pool because the client was suspended, in the order of its leaving. It may be
     /// fetched by [`Manager::prefetch`]; some of it may be gone or shared by now.
@@ -78,7 +78,7 @@ impl Manager {
         Ok(())
     }
 
-    /// The client goes on: its threads are woken, and fault again.
+    /// The client goes on: the faults of its threads are answered as if they were heard now.
     ///
     /// # Errors
     ///
@@ -90,6 +90,7 @@ impl Manager {
         let suspension = self.end_suspension(client).ok_or(ControlRefusal::Running)?;
         self.stats.resumes += 1;
         self.waken(client);
+        self.settle();
         let WorkingSet { runs, left_out } = suspension.working_set;
         let start = self.start_prefetch();
         Ok(Resumed { parked_faults, working_set: runs, left_out_pages: left_out, start })
@@ -107,6 +108,7 @@ impl Manager {
             self.end_suspension(client);
             self.waken(client);
         }
+        self.settle();
     }
 
     fn end_suspension(&mut self, client: ClientId) -> Option<Box<Suspension>> {
@@ -156,15 +158,13 @@ impl Manager {
     }
 
     /// A fault is heard, and answered when its client goes on.
-    pub(crate) fn park(&mut self, mapping: MappingId, faults: u32) {
-        let client = self.mappings.get(mapping).map(|entry| entry.client);
+    pub(crate) fn park(&mut self, fault: &Fault, faults: u32) {
+        let client = self.mappings.get(fault.mapping).map(|entry| entry.client);
         let Some(entry) = client.and_then(|client| self.clients.get_mut(client)) else {
             panic!("a mapping has a client")
         };
         if faults > 0 {
-            let known = entry.parked.mappings.entry(mapping).or_default();
-            *known = known.saturating_add(faults);
-            entry.parked.faults += u64::from(faults);
+            entry.parked.add(fault, faults);
             self.sleepers.parked += u64::from(faults);
         }
     }
@@ -172,29 +172,49 @@ impl Manager {
     /// The mapping of faults that wait is no more.
     pub(crate) fn unpark(&mut self, client: ClientId, mapping: MappingId) {
         let Some(entry) = self.clients.get_mut(client) else { return };
-        let faults = u64::from(entry.parked.take(mapping));
+        let faults = entry.parked.take(mapping);
         self.sleepers.parked -= faults;
         self.stats.verdicts_gone += faults;
     }
 
-    /// Wakes the threads of a client that goes on, those of a few mappings at a time.
+    /// Answers some of the faults that wait for a client that goes on, as if they were heard now.
     pub(crate) fn waken(&mut self, client: ClientId) {
-        for _ in 0..RESUME_STEP_MAPPINGS {
+        for _ in 0..RESUME_STEP_FAULTS {
             let Some(entry) = self.clients.get_mut(client) else { return };
             // It may have been suspended again.
-            let first = entry.parked.mappings.first_key_value().map(|(mapping, _)| *mapping);
-            let Some(mapping) = first.filter(|_| entry.suspension.is_none()) else { return };
-            let faults = u64::from(entry.parked.take(mapping));
-            self.sleepers.parked -= faults;
-            self.stats.verdicts_refault += faults;
-            let range = self.mappings.get(mapping).map(|entry| entry.range);
-            let range = range.expect("faults go with their mapping");
+            if entry.suspension.is_some() {
+                return;
+            }
+            let Some(waiting) = entry.parked.pop() else { return };
+            let (Waiting::Known(_, faults) | Waiting::Others(_, faults)) = &waiting;
+            self.sleepers.parked -= u64::from(*faults);
             #[cfg(any(test, feature = "sim"))]
             if self.sabotage_waking() {
                 continue;
             }
-            self.tell(Action::Wake { mapping, range });
+            match waiting {
+                Waiting::Known(key, faults) => self.hear_again(&key.fault(), faults),
+                Waiting::Others(mapping, faults) => {
+                    let range = self.mappings.get(mapping).map(|entry| entry.range);
+                    let range = range.expect("faults go with their mapping");
+                    self.stats.verdicts_refault += u64::from(faults);
+                    self.tell(Action::Wake { mapping, range });
+                }
+            }
         }
         self.want(Pending::Waken(client), Action::Yield);
+    }
+
+    fn hear_again(&mut self, fault: &Fault, faults: u32) {
+        let entry = self.mappings.get(fault.mapping).expect("faults go with their mapping");
+        if entry.closing {
+            // The shell wakes everybody in a range that it detaches.
+            self.stats.verdicts_gone += u64::from(faults);
+            return;
+        }
+        let object = entry.object;
+        // Whoever waits on this page is woken by the same answer.
+        self.stats.verdicts_refault += u64::from(faults - 1);
+        self.on_fault(object, *fault);
     }
 }

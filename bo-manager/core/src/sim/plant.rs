@@ -46,7 +46,7 @@ pub enum Plant {
     CoreAnswersSuspended,
     /// A client counts as suspended although pages of it are still on their way in.
     CoreSleepsEarly,
-    /// The threads of one mapping are not woken when their client goes on.
+    /// Threads that wait are not served when their client goes on.
     CoreForgetsParked,
     /// A pool that shrinks has its new size at once.
     CoreShrinksAtOnce,

@@ -60,7 +60,7 @@ fn all_pages_leave_and_come_back_when_they_are_touched() {
 }
 
 #[test]
-fn a_fault_of_a_suspended_client_waits_and_its_thread_is_woken_when_it_goes_on() {
+fn a_fault_of_a_suspended_client_waits_and_is_answered_when_it_goes_on() {
     let (mut desk, client, _, mapping) = desk(4);
     suspend(&mut desk, client);
     desk.load(mapping, 0);
@@ -68,27 +68,42 @@ fn a_fault_of_a_suspended_client_waits_and_its_thread_is_woken_when_it_goes_on()
     assert!(desk.todo.is_empty(), "nothing is done for it");
     assert_eq!(desk.manager.gauges().faults_parked, 2);
     assert_eq!(resume(&mut desk, client).parked_faults, 2);
-    assert_eq!(names(&desk.settle()), ["wake"]);
-    assert_eq!(desk.manager.gauges().faults_parked, 0);
+    assert_eq!(names(&desk.settle()), ["fill", "fill"]);
+    assert_eq!((used(&desk), desk.manager.gauges().faults_parked), (2, 0));
     assert_eq!(desk.manager.gauges().moves, 0, "nothing is under way");
 }
 
 #[test]
-fn the_threads_of_many_mappings_are_woken_in_steps() {
-    let (mut desk, client, object, _) = desk(1);
-    let mappings: Vec<MappingId> = (0..40).map(|_| desk.map(client, object)).collect();
+fn many_faults_that_waited_are_answered_in_steps() {
+    let (mut desk, client, _, mapping) = desk(30);
     suspend(&mut desk, client);
-    for mapping in &mappings {
-        desk.load(*mapping, 0);
-    }
-    assert_eq!(resume(&mut desk, client).parked_faults, 40);
-    assert_eq!(desk.todo.len(), 33, "so many, and then others have their turn");
+    (0..30).for_each(|page| desk.load(mapping, page));
+    assert_eq!(resume(&mut desk, client).parked_faults, 30);
+    assert_eq!(desk.todo.len(), 17, "so many, and then others have their turn");
     // Suspended again in between, the rest goes on waiting.
     desk.manager.suspend(NOW, client).expect("it runs");
     desk.work();
-    assert_eq!(desk.manager.gauges().faults_parked, 8);
+    assert_eq!(desk.manager.gauges().faults_parked, 14);
     resume(&mut desk, client);
     desk.settle();
+    assert_eq!(used(&desk), 30);
+    assert_eq!(desk.manager.gauges().moves, 0, "nothing is under way");
+}
+
+#[test]
+fn more_faults_than_can_be_noted_are_woken() {
+    let mut desk = Desk::new(32, 2048);
+    let client = desk.client();
+    let object = desk.object(client, 1030);
+    let mapping = desk.map(client, object);
+    suspend(&mut desk, client);
+    (0..1030).for_each(|page| desk.load(mapping, page));
+    assert_eq!(desk.manager.gauges().faults_parked, 1030);
+    assert_eq!(resume(&mut desk, client).parked_faults, 1030);
+    let woken = |done: &[Action]| {
+        done.iter().filter(|action| matches!(action, Action::Wake { .. })).count()
+    };
+    assert_eq!(woken(&desk.settle()), 1, "their whole mapping at once");
     assert_eq!(desk.manager.gauges().moves, 0, "nothing is under way");
 }
 
@@ -141,9 +156,7 @@ fn who_waited_for_room_gives_up_the_place_in_the_queue() {
     assert_eq!(used(&desk), 0);
     resume(&mut desk, client);
     desk.settle();
-    desk.load(mapping, 0);
-    desk.settle();
-    assert_eq!(used(&desk), 1);
+    assert_eq!(used(&desk), 1, "now it is served");
 }
 
 #[test]
@@ -249,11 +262,9 @@ fn who_drains_lets_everybody_go_on() {
     suspend(&mut desk, client);
     desk.load(mapping, 0);
     desk.manager.drain();
-    assert_eq!(names(&desk.settle()), ["wake"]);
-    assert_eq!(state(&desk, client), ClientState::Running);
-    desk.load(mapping, 0);
-    desk.settle();
-    assert_eq!(used(&desk), 1);
+    assert_eq!(names(&desk.settle()), ["fill"]);
+    assert_eq!((state(&desk, client), used(&desk)), (ClientState::Running, 1));
+    assert_eq!(desk.manager.gauges().moves, 0, "nothing is under way");
 }
 
 #[test]

@@ -5,13 +5,49 @@ use std::ops::Bound;
 
 use bo_units::{ClientId, MappingId, ObjectId, PageIndex, PageRange, Tick};
 
-use crate::limits::WORKING_SET_RUNS_MAX;
+use crate::limits::{PARKED_FAULTS_MAX, WORKING_SET_RUNS_MAX};
+use crate::manager::{Fault, FaultKind};
+
+/// One fault that waits until its client goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) mapping: MappingId,
+    pub(super) page: PageIndex,
+    pub(super) write: bool,
+    /// The page was there, and write-protected.
+    pub(super) protected: bool,
+}
+
+impl Key {
+    fn of(fault: &Fault) -> Self {
+        let Fault { mapping, page, write, kind } = *fault;
+        Self { mapping, page, write, protected: kind == FaultKind::WriteProtected }
+    }
+
+    /// As it was heard.
+    pub(super) fn fault(self) -> Fault {
+        let Self { mapping, page, write, protected } = self;
+        let kind = if protected { FaultKind::WriteProtected } else { FaultKind::Missing };
+        Fault { mapping, page, write, kind }
+    }
+}
 
 /// Faults that wait until their client goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
-    pub(super) mappings: BTreeMap<MappingId, u32>,
-    pub(super) faults: u64,
+    /// How often each was heard: a thread that takes a signal faults again.
+    known: BTreeMap<Key, u32>,
+    /// Faults that there was no room for, by mapping: they are woken, and fault again.
+    others: BTreeMap<MappingId, u32>,
+    faults: u64,
+}
+
+/// Some of them.
+pub(super) enum Waiting {
+    /// On this page, so often.
+    Known(Key, u32),
+    /// Somewhere in this mapping.
+    Others(MappingId, u32),
 }
 
 impl Parked {
@@ -19,15 +55,46 @@ impl Parked {
         self.faults
     }
 
+    /// Which mappings they came through.
     #[cfg(any(test, feature = "sim", feature = "verify"))]
-    pub(crate) fn mappings(&self) -> impl Iterator<Item = (MappingId, u32)> {
-        self.mappings.iter().map(|(mapping, faults)| (*mapping, *faults))
+    pub(super) fn mappings(&self) -> impl Iterator<Item = (MappingId, u32)> {
+        let known = self.known.iter().map(|(key, faults)| (key.mapping, *faults));
+        known.chain(self.others.iter().map(|(mapping, faults)| (*mapping, *faults)))
     }
 
-    pub(super) fn take(&mut self, mapping: MappingId) -> u32 {
-        let faults = self.mappings.remove(&mapping).unwrap_or(0);
-        self.faults -= u64::from(faults);
-        faults
+    pub(super) fn add(&mut self, fault: &Fault, faults: u32) {
+        let key = Key::of(fault);
+        let room = self.known.len() < PARKED_FAULTS_MAX || self.known.contains_key(&key);
+        let count = match room {
+            true => self.known.entry(key).or_default(),
+            false => self.others.entry(key.mapping).or_default(),
+        };
+        *count += faults;
+        self.faults += u64::from(faults);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let known = self.known.pop_first().map(|(key, faults)| Waiting::Known(key, faults));
+        let others = || self.others.pop_first().map(|(at, faults)| Waiting::Others(at, faults));
+        let some = known.or_else(others)?;
+        let (Waiting::Known(_, faults) | Waiting::Others(_, faults)) = &some;
+        self.faults -= u64::from(*faults);
+        Some(some)
+    }
+
+    /// Forgets those of a mapping; says how many there were.
+    pub(super) fn take(&mut self, mapping: MappingId) -> u64 {
+        let mut taken = u64::from(self.others.remove(&mapping).unwrap_or(0));
+        if !self.known.is_empty() {
+            // At most `PARKED_FAULTS_MAX`.
+            self.known.retain(|key, faults| {
+                let theirs = key.mapping == mapping;
+                taken += if theirs { u64::from(*faults) } else { 0 };
+                !theirs
+            });
+        }
+        self.faults -= taken;
+        taken
     }
 }
 
@@ -159,6 +226,25 @@ mod tests {
 
     fn id(slot: u32) -> ObjectId {
         ObjectId::new(slot, 1)
+    }
+
+    #[test]
+    fn faults_beyond_the_limit_are_known_by_their_mapping() {
+        let mut parked = Parked::default();
+        let mapping = MappingId::new(0, 1);
+        let fault = |page| {
+            let page = PageIndex::new(page);
+            Fault { mapping, page, write: false, kind: FaultKind::Missing }
+        };
+        let most = u32::try_from(PARKED_FAULTS_MAX).expect("it is small");
+        (0..most + 2).for_each(|page| parked.add(&fault(page), 1));
+        parked.add(&fault(0), 1);
+        assert_eq!((parked.known.len(), parked.others[&mapping]), (PARKED_FAULTS_MAX, 2));
+        let first = parked.pop();
+        assert!(matches!(first, Some(Waiting::Known(key, 2)) if key.fault() == fault(0)));
+        assert_eq!(parked.faults(), u64::from(most) + 1);
+        assert_eq!(parked.take(mapping), u64::from(most) + 1);
+        assert!(parked.pop().is_none() && parked.faults() == 0);
     }
 
     #[test]
