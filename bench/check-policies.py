@@ -23,6 +23,9 @@ PACKAGE = "libcachesim==0.3.5"
 SKIPPED = 77
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+MANIFEST = os.path.join(ROOT, "Cargo.toml")
+CARGO = ["cargo", "run", "-q", "--release", "--manifest-path", MANIFEST, "-p", "bo-bench", "--"]
+
 # Ours, theirs, and by how much the miss ratios may differ.
 POLICIES = {
     "lru": ("LRU", {}, 0.0),
@@ -68,8 +71,11 @@ def inside(venv):
 
 
 def bench(args, *words):
-    command = [args.bench] if args.bench else ["cargo", "run", "-q", "--release", "-p", "bo-bench", "--"]
-    done = subprocess.run([*command, "policy", *words], stdout=subprocess.PIPE, cwd=ROOT, check=False)
+    command = [args.bench] if args.bench else CARGO
+    try:
+        done = subprocess.run([*command, "policy", *words], stdout=subprocess.PIPE, check=False)
+    except OSError as error:
+        sys.exit(f"cannot run {command[0]}: {error}")
     if done.returncode != 0:
         sys.exit(f"bo-bench policy {' '.join(words)} failed")
     return done.stdout
@@ -91,7 +97,7 @@ def compare(report, trace):
     head = report["traces"][0]["trace"]
     accesses, equal = head["accesses"], True
     print(f"{head['name']}: {accesses} accesses to {head['pages']} pages; {PACKAGE}")
-    print(f"{'pool':>8} {'policy':12} {'ours':>9} {'theirs':>9} {'misses':>9} {'theirs':>9}  differ by")
+    print("    pool policy            ours    theirs    misses    theirs  differ by")
     for pool in report["traces"][0]["pools"]:
         pages = pool["bytes"] // head["page_bytes"]
         rows = [("optimum", pool["optimum"], ("Belady", {}, 0.0))]
@@ -103,7 +109,8 @@ def compare(report, trace):
             gap = abs(misses - figures["misses"]) / accesses
             right = misses == figures["misses"] or gap <= tolerance and tolerance > 0
             equal = equal and right
-            verdict = f"{gap:.5f}" + ("" if right else "  WRONG") + (f" (at most {tolerance})" if tolerance else "")
+            verdict = f"{gap:.5f}" + ("" if right else "  WRONG")
+            verdict += f" (at most {tolerance})" if tolerance else ""
             ratio = misses / accesses
             print(
                 f"{pool['pool']:>8} {ours:12} {figures['miss_ratio']:9.5f} {ratio:9.5f} "

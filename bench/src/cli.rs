@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Bars(BarsArgs),
     /// Cost of the core's decisions and tables against the number of objects, without a kernel
     Scale(crate::scale::ScaleArgs),
-    /// Run traces through the core under every eviction policy, beside the optimum, without a kernel
+    /// Traces through the core under every eviction policy, beside the optimum, without a kernel
     Policy(Box<crate::policy::PolicyArgs>),
     /// One client process of `run`; reads orders from standard input
     #[command(hide = true)]

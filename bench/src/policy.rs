@@ -7,23 +7,36 @@
 //!
 //! JSON keys (`--json`), all of which are always there:
 //!
-//! | key | is |
-//! |---|---|
-//! | `traces[].trace.name`, `.kind` | what was run; `oracle-general`, `scenario` or `recording` |
-//! | `.trace.seed` | of a scenario, else null |
-//! | `.trace.accesses`, `.writes`, `.pages`, `.objects` | how many; pages and objects: different ones that are accessed |
-//! | `.trace.footprint_bytes`, `.page_bytes` | of all these pages; of one, null if they differ |
-//! | `.trace.recorded` | null, or what a recording says: `policy`, `pool_bytes`, `faults`, `misses`, `filled_ahead`, `evictions`, `freed`, `lost`, `cut_bytes`, `seconds` |
-//! | `traces[].pools[].pool`, `.bytes`, `.share` | the pool as it was asked for, in bytes, and as a part of the footprint |
-//! | `.pools[].optimum` | Belady's figures, null if pages differ in size |
-//! | `.pools[].runs[].policy`, `.view` | `all`: each access is seen; `faults`: only what faults |
-//! | figures: `misses`, `miss_ratio` | accesses to absent pages, and as a part of all accesses |
-//! | `refaults` | misses of pages that had been there before |
-//! | `evictions` | pages |
-//! | `filled_bytes`, `dirty_bytes`, `moved_bytes` | brought in; evicted and written to since the last copy; both |
-//! | `.runs[].to_optimum`, `.to_recorded` | misses as a multiple of the optimum's, of the recording's; else null |
-//! | `.runs[].seconds` | how long this run took, among others at the same time |
-//! | `bars` | null without `--bars`; see [`bars::Bars`] |
+//! ```text
+//! traces[]
+//!   trace
+//!     name                  what was run
+//!     kind                  oracle-general, scenario or recording
+//!     seed                  of a scenario, else null
+//!     accesses, writes      how many
+//!     pages, objects        different ones that are accessed
+//!     footprint_bytes       of all these pages
+//!     page_bytes            of one; null if they differ
+//!     recorded              null, or what a recording says: policy, pool_bytes, faults, misses,
+//!                           filled_ahead, evictions, freed, lost, cut_bytes, seconds
+//!   pools[]
+//!     pool, bytes, share    as it was asked for; in bytes; as a part of the footprint
+//!     optimum               Belady's figures; null if pages differ in size
+//!     runs[]                figures, and
+//!       policy, view        all: each access is seen; faults: only what faults
+//!       to_optimum          misses as a multiple of the optimum's; else null
+//!       to_recorded         misses as a multiple of those recorded; else null
+//!       cpu_seconds         CPU time of this run
+//! bars                      null without --bars: see `bars::Bars`
+//!
+//! figures
+//!   misses, miss_ratio      accesses to absent pages; as a part of all accesses
+//!   refaults                misses of pages that had been there before
+//!   evictions               pages
+//!   filled_bytes            brought in
+//!   dirty_bytes             evicted, and written to since the last copy
+//!   moved_bytes             both
+//! ```
 
 mod bars;
 mod belady;
@@ -97,7 +110,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Hold the last of all policies against the bars: on the trace of --trace, and on every scenario
+    /// Hold the last of all policies against the bars, on the trace of --trace and every scenario
     #[arg(long, requires = "trace", conflicts_with_all = ["scenario", "policy", "pool", "view"])]
     bars: bool,
 

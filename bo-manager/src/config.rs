@@ -114,8 +114,8 @@ pub struct Config {
     /// Dirty pages are copied to the store ahead of their eviction while more of the pool than this
     /// is in use; `None`: never.
     pub clean_start: Option<Percent>,
-    /// A file for a recording of faults, fills, evictions and frees; it must not exist, or be empty.
-    /// `None`: nothing is recorded.
+    /// A file for a recording of faults, fills, evictions and frees, which must not exist or be
+    /// empty. `None`: nothing is recorded.
     pub record: Option<PathBuf>,
     /// Whether a daemon without a full userfaultfd is better than none.
     pub user_mode_only: UserModeOnly,

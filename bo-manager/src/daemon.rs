@@ -51,8 +51,6 @@ pub struct Daemon {
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
-    /// It ends after all others, who may still have something to record.
-    writer: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -102,7 +100,9 @@ impl Daemon {
         let orders = config.control.clone();
         let door = Door::Token(token.map(Arc::new), orders.clone());
         let tape = begin_tape(&config, core.policy_name()).inspect_err(|_| {
-            let _ = std::fs::remove_file(&path);
+            for left in std::iter::once(&path).chain(&orders) {
+                let _ = std::fs::remove_file(left);
+            }
         })?;
         let recording = tape.as_ref().map(Tape::recording);
         let closer = Closer::start().context("cannot start the closer")?;
@@ -118,11 +118,10 @@ impl Daemon {
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
-            writer: None,
             runtime: Some(runtime),
         };
         let writer = tape.map(|tape| record::start(&daemon.shell, tape)).transpose();
-        daemon.writer = writer.context("cannot start the writer of the recording")?;
+        writer.context("cannot start the writer of the recording")?;
         daemon.spawn(listener, (web.map(|(web, _)| web), door, control), registry)?;
         daemon.ready.store(true, Ordering::Release);
         Ok(daemon)
@@ -240,11 +239,9 @@ impl Daemon {
                 tracing::error!("a thread had panicked");
             }
         }
-        if let (Some(recording), Some(writer)) = (&self.shell.recording, self.writer.take()) {
-            recording.stop();
-            if writer.join().is_err() {
-                tracing::error!("the writer of the recording had panicked");
-            }
+        // After all others, who may still have had something to record.
+        if let Some(recording) = &self.shell.recording {
+            recording.finish();
         }
         // What clients do not hold is free before the huge pages are given back. Here, and not when
         // the last task lets go of the shell: the process may end before that.

@@ -36,6 +36,7 @@ pub(crate) struct Recording {
     path: PathBuf,
     call: Mutex<Call>,
     rung: Condvar,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Recording {
@@ -48,8 +49,16 @@ impl Recording {
         }
     }
 
-    /// Lets the writer write what is left, and end.
-    pub(crate) fn stop(&self) {
+    /// Lets the writer write what is left, and waits for its end.
+    pub(crate) fn finish(&self) {
+        self.stop();
+        let writer = self.writer.lock().take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the writer of the recording had panicked");
+        }
+    }
+
+    fn stop(&self) {
         *self.call.lock() = Call::Stop;
         self.rung.notify_one();
     }
@@ -114,14 +123,17 @@ impl Tape {
     /// How its writer is called.
     pub(crate) fn recording(&self) -> Recording {
         let path = self.path.clone();
-        Recording { path, call: Mutex::new(Call::Nothing), rung: Condvar::new() }
+        let (call, rung) = (Mutex::new(Call::Nothing), Condvar::new());
+        Recording { path, call, rung, writer: Mutex::new(None) }
     }
 }
 
-/// Starts the writer. It ends after [`Recording::stop`], or when the file cannot be written.
-pub(crate) fn start(shell: &Arc<Shell>, tape: Tape) -> std::io::Result<JoinHandle<()>> {
-    let shell = Arc::clone(shell);
-    worker::spawn("bo-record", move || {
+/// Starts the writer of the shell's recording, if it has one. It ends with
+/// [`Recording::finish`], or when the file cannot be written.
+pub(crate) fn start(shell: &Arc<Shell>, tape: Tape) -> std::io::Result<()> {
+    let own = Arc::clone(shell);
+    let writer = worker::spawn("bo-record", move || {
+        let shell = own;
         let Some(recording) = &shell.recording else { return };
         let mut file = tape.file;
         let mut taken = Events::default();
@@ -139,7 +151,11 @@ pub(crate) fn start(shell: &Arc<Shell>, tape: Tape) -> std::io::Result<JoinHandl
                 return;
             }
         }
-    })
+    })?;
+    if let Some(recording) = &shell.recording {
+        *recording.writer.lock() = Some(writer);
+    }
+    Ok(())
 }
 
 fn count(taken: &Events) -> u64 {

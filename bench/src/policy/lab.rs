@@ -3,9 +3,9 @@
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::policy::belady::{next_uses, optimum};
@@ -25,7 +25,8 @@ pub(crate) struct Run {
     pub(crate) to_optimum: Option<f64>,
     /// Misses as a multiple of those recorded.
     pub(crate) to_recorded: Option<f64>,
-    pub(crate) seconds: f64,
+    /// CPU time of the thread that ran it.
+    pub(crate) cpu_seconds: f64,
 }
 
 /// One pool.
@@ -91,10 +92,10 @@ pub(crate) fn run(
                     Ok(Done::Optimum(optimum(trace, &next, pages, page_bytes)))
                 }
                 Task::Replay(policy, view) => {
-                    let start = Instant::now();
+                    let start = cpu_seconds();
                     replay::run(trace, policy, *view, pool.bytes)
                         .with_context(|| format!("cannot replay {} under {policy}", trace.name))
-                        .map(|figures| Done::Replay(figures, start.elapsed().as_secs_f64()))
+                        .map(|figures| Done::Replay(figures, cpu_seconds() - start))
                 }
             };
             let mut done = done.lock().expect("no run panics with the lock");
@@ -109,6 +110,12 @@ pub(crate) fn run(
     let mut done = done.into_inner().expect("no run panics with the lock").into_iter().flatten();
     let recorded = trace.recorded().map(|recorded| recorded.misses);
     pools.iter().map(|pool| column(pool, &tasks, recorded, &mut done)).collect()
+}
+
+/// CPU time of this thread so far. Other work on the machine is no part of it.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn column(
@@ -127,7 +134,7 @@ fn column(
     for (task, done) in tasks.iter().zip(done) {
         match (task, done?) {
             (_, Done::Optimum(figures)) => column.optimum = Some(figures),
-            (Task::Replay(policy, view), Done::Replay(figures, seconds)) => {
+            (Task::Replay(policy, view), Done::Replay(figures, cpu_seconds)) => {
                 let least = column.optimum.as_ref().map(|optimum| optimum.misses);
                 let times = |of: Option<u64>| {
                     of.filter(|of| *of > 0).map(|of| figures.misses as f64 / of as f64)
@@ -138,7 +145,7 @@ fn column(
                     to_optimum: times(least),
                     to_recorded: times(recorded),
                     figures,
-                    seconds,
+                    cpu_seconds,
                 });
             }
             (Task::Optimum, Done::Replay(..)) => {}

@@ -168,7 +168,7 @@ impl<'a> Replay<'a> {
         let figures = self.figures;
         let seen = (figures.misses, figures.evictions, figures.filled_bytes);
         (seen == counted).then_some(figures).with_context(|| {
-            format!("the core counts other faults, evictions and bytes than the trace has: {counted:?}, not {seen:?}")
+            format!("the core counts other faults, evictions and bytes: {counted:?}, not {seen:?}")
         })
     }
 }

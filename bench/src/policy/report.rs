@@ -91,15 +91,15 @@ impl TraceReport {
         format!("{}\n\n{table}{}", self.trace.text(), self.speed())
     }
 
-    /// How fast the runs went, each by itself.
+    /// How fast the runs went.
     fn speed(&self) -> String {
         let runs = self.pools.iter().flat_map(|column| &column.runs);
-        let seconds: f64 = runs.clone().map(|run| run.seconds).sum();
+        let seconds: f64 = runs.clone().map(|run| run.cpu_seconds).sum();
         if seconds <= 0.0 {
             return String::new();
         }
         let accesses = self.trace.accesses as f64 * runs.count() as f64;
-        format!("\n{:.2} million accesses a second in each thread", accesses / seconds / 1e6)
+        format!("\n{:.2} million accesses a second of CPU time", accesses / seconds / 1e6)
     }
 }
 

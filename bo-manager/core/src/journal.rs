@@ -4,29 +4,46 @@
 //! file. All numbers are little-endian. A recording has no end mark: its writer may be killed, and
 //! what is then left of the last record is not one.
 //!
-//! | header, from byte | bytes | is |
-//! |---|---|---|
-//! | 0 | 8 | `BOTRACE` and a zero |
-//! | 8 | 2 | the version of this format: 1 |
-//! | 10 | 2 | bytes of one record: 36 |
-//! | 12 | 4 | page size of objects whose maker did not choose, as its binary logarithm, 12 to 21; zero: by the size of the object |
-//! | 16 | 8 | bytes of the pool |
-//! | 24 | 8 | bytes that a fault may bring in around its page (`--fault-around`) |
-//! | 32 | 8 | when the recording began, in seconds since 1970 |
-//! | 40 | 32 | the name of the policy, in ASCII, then zeros |
-//! | 72 | 8 | zeros |
+//! The header, from byte on:
 //!
-//! | record, from byte | bytes | is |
-//! |---|---|---|
-//! | 0 | 1 | what happened: 1 a fault, 2 a fill, 3 an eviction, 4 an object was freed, 5 events were lost here |
-//! | 1 | 1 | of a fault: bit 0, it writes; bit 1, the page was write-protected rather than missing. Of a fill: 0 a fault waits for it; else nobody does: 1 a neighbour of a lone fault, 2 a stream comes to it, 3 most of its region is present, 4 a client asked for it ahead of use, 5 who wanted it has left. Of an eviction: bit 0, ahead of need rather than because room was needed at once; bit 1, without a copy, since the store had one |
-//! | 2 | 1 | the page size, as its binary logarithm, 12 to 21 |
-//! | 3 | 1 | zero |
-//! | 4 | 4 | how many pages, one after the other; at least 1 |
-//! | 8 | 8 | when, in nanoseconds of the daemon's clock; it ticks every few milliseconds |
-//! | 16 | 8 | the client, as [`ClientId::to_u64`]: who faulted, on whose behalf pages came, or the first that maps the object they left; all ones: nobody |
-//! | 24 | 8 | the object, as [`ObjectId::to_u64`] |
-//! | 32 | 4 | the first page |
+//! ```text
+//!  0  8  "BOTRACE" and a zero
+//!  8  2  the version of this format: 1
+//! 10  2  bytes of one record: 36
+//! 12  4  page size of objects whose maker did not choose, as its binary logarithm, 12 to 21;
+//!        zero: by the size of the object
+//! 16  8  bytes of the pool
+//! 24  8  bytes that a fault may bring in around its page (--fault-around)
+//! 32  8  when the recording began, in seconds since 1970
+//! 40 32  the name of the policy, in ASCII, then zeros
+//! 72  8  zeros
+//! ```
+//!
+//! A record, from byte on:
+//!
+//! ```text
+//!  0  1  what happened: 1 a fault, 2 a fill, 3 an eviction, 4 an object was freed, 5 events were
+//!        lost here
+//!  1  1  of a fault:     bit 0: it writes
+//!                        bit 1: the page was write-protected rather than missing
+//!        of a fill:      0 a fault waits for it; else nobody does, and it is
+//!                        1 a neighbour of a lone fault
+//!                        2 what a stream comes to
+//!                        3 the rest of a region that is mostly present
+//!                        4 asked for ahead of use by a client
+//!                        5 for somebody who has left
+//!        of an eviction: bit 0: ahead of need, rather than because room was needed at once
+//!                        bit 1: without a copy, since the store had one
+//!        else zero
+//!  2  1  the page size, as its binary logarithm, 12 to 21
+//!  3  1  zero
+//!  4  4  how many pages, one after the other; at least 1
+//!  8  8  when, in nanoseconds of the daemon's clock, which ticks every few milliseconds
+//! 16  8  the client, as ClientId::to_u64: who faulted, on whose behalf pages came, or the first
+//!        that maps the object they left; all ones: nobody
+//! 24  8  the object, as ObjectId::to_u64
+//! 32  4  the first page
+//! ```
 //!
 //! Where events were lost, bytes 16 to 23 have their number, and bytes 1 to 7 and from 24 on are
 //! zero. Objects that live in RAM are not recorded. The pages of an object that is freed are all of

@@ -31,7 +31,7 @@ pub struct CoreConfig {
     /// Whether clean pages leave before dirty ones that are about as cold. Without it pages leave
     /// in exactly the order of the policy.
     pub prefer_clean: bool,
-    /// Whether faults, fills, evictions and frees are recorded, for [`crate::Manager::take_events`].
+    /// Whether what happens to pages is recorded, for [`crate::Manager::take_events`].
     pub record: bool,
     /// The eviction policy, by name.
     pub policy: String,
