@@ -185,6 +185,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let mut exported = metric_names(&read("bo-manager/src/http/metrics.rs"));
     exported.extend(metric_names(&read("bo-manager/src/http/metrics/link.rs")));
     exported.extend(metric_names(&read("bo-manager/src/http/metrics/ahead.rs")));
+    exported.extend(metric_names(&read("bo-manager/src/http/metrics/moves.rs")));
     exported.extend(metric_names(&read("bo-manager/src/http/metrics/orders.rs")));
     exported.extend(metric_names(&read("bo-manager/src/link/numbers.rs")));
     exported.extend(metric_names(&read("bo-manager/src/timings.rs")));
