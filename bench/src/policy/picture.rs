@@ -16,7 +16,7 @@ use crate::policy::report::TraceReport;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const PANEL_WIDTH: u32 = 620;
-const HEIGHT: u32 = 520;
+const HEIGHT: u32 = 600;
 const LEGEND_WIDTH: u32 = 190;
 const TITLE_HEIGHT: u32 = 44;
 const FONT: &str = "sans-serif";
@@ -167,7 +167,7 @@ fn ticks(report: &TraceReport) -> Vec<f64> {
     ticks
 }
 
-/// The worst at the first pool first, so that the legend stands about as the lines do.
+/// A line for each policy, in the order of the runs, and the optimum.
 fn lines_of(report: &TraceReport, view: View) -> Vec<Line> {
     let columns = &report.pools;
     let mut names: Vec<&str> = Vec::new();
