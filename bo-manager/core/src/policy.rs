@@ -10,6 +10,7 @@ mod clock;
 mod ghosts;
 mod lru;
 mod queue;
+mod refault_distance;
 mod s3_fifo;
 mod sieve;
 mod sketch;
@@ -22,6 +23,7 @@ pub use arc::Arc;
 pub use books::Books;
 pub use clock::Clock;
 pub use lru::Lru;
+pub use refault_distance::RefaultDistance;
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use two_q::TwoQ;
@@ -93,7 +95,8 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 pub const DEFAULT: &str = "lru";
 
 /// The names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["lru", "clock", "2q", "arc", "sieve", "s3-fifo", "w-tinylfu"];
+pub const NAMES: &[&str] =
+    &["lru", "clock", "2q", "arc", "sieve", "s3-fifo", "w-tinylfu", "refault-distance"];
 
 /// The policy of this name.
 #[must_use]
@@ -106,6 +109,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn EvictionPolicy>> {
         "sieve" => Some(Box::<Sieve>::default()),
         "s3-fifo" => Some(Box::<S3Fifo>::default()),
         "w-tinylfu" => Some(Box::<WTinyLfu>::default()),
+        "refault-distance" => Some(Box::<RefaultDistance>::default()),
         _ => None,
     }
 }

@@ -8,8 +8,7 @@
 //! The paper decides with the page that is missing in hand. Here room may be asked for ahead, so a
 //! miss is told by [`on_missed`](EvictionPolicy::on_missed), and the ghosts are cut to length when
 //! the page is there; both together do what the paper does if one page is missing at a time. `p`
-//! counts in bytes and is a fraction, as in S. Alstrup's and libCacheSim's versions: the paper
-//! leaves open whether it is whole.
+//! counts in bytes and is a fraction, as in libCacheSim: the paper leaves open whether it is whole.
 //!
 //! When only faults are seen T1 and T2 are FIFO, and T2 has what came back as a ghost.
 
@@ -175,5 +174,83 @@ impl EvictionPolicy for Arc {
             return 0;
         }
         ahead.saturating_sub(self.once.surveyed() + self.again.surveyed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::tests::{accesses, check_model, missed_after_scan};
+
+    /// The lists of the paper, least recently used first.
+    #[derive(Default)]
+    struct Model {
+        t: [Vec<u32>; 2],
+        b: [Vec<u32>; 2],
+        p: f64,
+    }
+
+    const C: usize = 16;
+
+    impl Model {
+        fn replace(&mut self, in_b2: bool) {
+            let once = float(self.t[0].len() as u64);
+            let first = !self.t[0].is_empty() && (once > self.p || (in_b2 && once == self.p));
+            let from = usize::from(!first && !self.t[1].is_empty());
+            let page = self.t[from].remove(0);
+            self.b[from].push(page);
+        }
+
+        fn access(&mut self, page: u32) -> bool {
+            if let Some(list) = self.t.iter_mut().find(|list| list.contains(&page)) {
+                list.retain(|known| *known != page);
+                self.t[1].push(page);
+                return true;
+            }
+            let ratio = |over: &Vec<u32>, under: &Vec<u32>| over.len() as f64 / under.len() as f64;
+            let full = self.t[0].len() + self.t[1].len() == C;
+            if let Some(from) = self.b.iter().position(|list| list.contains(&page)) {
+                let step = ratio(&self.b[1 - from], &self.b[from]).max(1.0);
+                let p = if from == 0 { self.p + step } else { self.p - step };
+                self.p = p.clamp(0.0, C as f64);
+                self.b[from].retain(|known| *known != page);
+                if full {
+                    self.replace(from == 1);
+                }
+                self.t[1].push(page);
+                return false;
+            }
+            let once = self.t[0].len() + self.b[0].len();
+            if once == C && full {
+                if self.b[0].is_empty() {
+                    self.t[0].remove(0);
+                } else {
+                    self.b[0].remove(0);
+                    self.replace(false);
+                }
+            } else if full {
+                if once + self.t[1].len() + self.b[1].len() == 2 * C {
+                    self.b[1].remove(0);
+                }
+                self.replace(false);
+            }
+            self.t[0].push(page);
+            false
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_paper_says(accesses in accesses()) {
+            let mut model = Model::default();
+            check_model("arc", C as u64, &accesses, |page| model.access(page));
+        }
+    }
+
+    #[test]
+    fn a_scan_passes_by_what_was_used_twice() {
+        assert_eq!(missed_after_scan("arc"), 0);
     }
 }

@@ -25,6 +25,7 @@ pub struct Books {
     /// The neighbours of each frame in the one list that it is in.
     pub links: Links,
     notes: Chunked<Note>,
+    stamps: Chunked<u32>,
     capacity: u64,
 }
 
@@ -32,7 +33,12 @@ impl Books {
     /// Those of a pool of so many bytes.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self { links: Links::default(), notes: Chunked::default(), capacity }
+        Self {
+            links: Links::default(),
+            notes: Chunked::default(),
+            stamps: Chunked::default(),
+            capacity,
+        }
     }
 
     /// The bytes that the frames may have together. It may change at any time.
@@ -65,6 +71,21 @@ impl Books {
     #[must_use]
     pub fn tag(&self, frame: FrameId) -> u8 {
         self.notes[frame.index()].tag
+    }
+
+    /// The number that the policy has noted last of a frame; zero if it never did.
+    #[must_use]
+    pub fn stamp(&self, frame: FrameId) -> u32 {
+        self.stamps.get(frame.index()).copied().unwrap_or(0)
+    }
+
+    /// Notes a number of a frame. There is room for it from the first time on only: not every
+    /// policy needs it.
+    pub fn set_stamp(&mut self, frame: FrameId, stamp: u32) {
+        while self.stamps.len() <= frame.index() {
+            self.stamps.push(0);
+        }
+        self.stamps[frame.index()] = stamp;
     }
 
     /// Notes something of a frame that was entered.

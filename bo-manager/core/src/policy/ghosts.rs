@@ -65,8 +65,8 @@ impl<const LISTS: usize> Default for Ghosts<LISTS> {
     }
 }
 
-/// Mixes all bits of a page's name (the finalizer of D. Lea and others, "Fast Splittable
-/// Pseudorandom Number Generators", OOPSLA 2014).
+/// Mixes all bits of a page's name (the finalizer of SplitMix64: G. L. Steele, D. Lea and
+/// C. H. Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 pub(crate) fn mix(page: PageKey) -> u64 {
     let mut bits = u64::from(page.object) << 32 | u64::from(page.page.get());
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -26,6 +26,11 @@ struct Surveyed {
 }
 
 impl Queue {
+    /// How many frames are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The bytes of all frames in it.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
@@ -87,11 +92,6 @@ impl Queue {
         if self.surveyed.last == Some(frame) {
             self.surveyed.last = books.links.colder(frame);
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn order(&self, books: &Books) -> Vec<u32> {
-        self.list.iter(&books.links).map(|frame| frame.0).collect()
     }
 }
 

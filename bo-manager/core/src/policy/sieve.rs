@@ -171,3 +171,73 @@ impl EvictionPolicy for Sieve {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::policy::Departure;
+    use crate::policy::tests::{Pool, accesses, check_model, missed_after_scan};
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_paper_says(accesses in accesses()) {
+            // The oldest first, each with its bit; the hand is a place.
+            let mut queue: Vec<(u32, bool)> = Vec::new();
+            let mut hand = 0;
+            check_model("sieve", 16, &accesses, |page| {
+                if let Some(known) = queue.iter_mut().find(|known| known.0 == page) {
+                    known.1 = true;
+                    return true;
+                }
+                if queue.len() == 16 {
+                    while std::mem::take(&mut queue[hand].1) {
+                        hand = (hand + 1) % 16;
+                    }
+                    queue.remove(hand);
+                    hand %= 15;
+                }
+                queue.push((page, false));
+                false
+            });
+        }
+
+        #[test]
+        fn many_at_once_are_those_that_would_leave_one_by_one(
+            touched in any::<u32>(),
+            count in 0_u64..24,
+        ) {
+            let pool = || {
+                let mut pool = Pool::new("sieve", 24 * 4096);
+                (0..24).for_each(|page| pool.fill(page, 4096));
+                (0..24).filter(|page| touched >> page & 1 != 0).for_each(|page| pool.touch(page));
+                pool
+            };
+            let mut single = pool();
+            let one_by_one: Vec<u32> = (0..count)
+                .map(|_| {
+                    let victim = single.propose(1, |_| false)[0];
+                    single.lose(victim, Departure::Evicted);
+                    victim
+                })
+                .collect();
+            prop_assert_eq!(pool().propose(count * 4096, |_| false), one_by_one);
+        }
+    }
+
+    #[test]
+    fn what_is_only_looked_at_keeps_its_bit() {
+        let mut pool = Pool::new("sieve", 8 * 4096);
+        (0..8).for_each(|page| pool.fill(page, 4096));
+        pool.touch(1);
+        // The hand stops at the first; nothing is taken.
+        assert_eq!(pool.propose(4 * 4096, |_| false), [0, 2, 3, 4]);
+        pool.lose(0, Departure::Evicted);
+        assert_eq!(pool.propose(4096, |_| false), [2], "1 is passed for the bit that it had");
+    }
+
+    #[test]
+    fn a_scan_of_nearly_a_pool_passes_a_hot_set_by() {
+        assert_eq!(missed_after_scan("sieve"), 0);
+    }
+}

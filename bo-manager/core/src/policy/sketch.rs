@@ -29,9 +29,13 @@ pub(crate) struct Sketch {
 }
 
 /// Where the counter of this row begins in the word.
-fn shift(hash: u64, row: u32) -> u32 {
-    let at = (hash >> (32 + 2 * row)) & 3;
-    16 * row + 4 * u32::try_from(at).expect("two bits")
+fn shift(hash: u32, row: u32) -> u32 {
+    16 * row + 4 * ((hash >> (24 + 2 * row)) & 3)
+}
+
+/// What a page is known by here.
+pub(crate) fn hash(page: PageKey) -> u32 {
+    u32::try_from(mix(page) >> 32).expect("half of the bits")
 }
 
 impl Sketch {
@@ -46,12 +50,11 @@ impl Sketch {
     }
 
     /// A page was seen.
-    pub(crate) fn note(&mut self, page: PageKey) {
+    pub(crate) fn note(&mut self, hash: u32) {
         if self.words.is_empty() {
             return;
         }
-        let hash = mix(page);
-        let at = bucket(hash, self.words.len());
+        let at = bucket(hash.into(), self.words.len());
         let word = &mut self.words[at];
         let least = least(*word, hash);
         if least < COUNT_MAX {
@@ -71,16 +74,15 @@ impl Sketch {
     }
 
     /// How often a page was seen lately, or more.
-    pub(crate) fn count(&self, page: PageKey) -> u64 {
+    pub(crate) fn count(&self, hash: u32) -> u64 {
         if self.words.is_empty() {
             return 0;
         }
-        let hash = mix(page);
-        least(self.words[bucket(hash, self.words.len())], hash)
+        least(self.words[bucket(hash.into(), self.words.len())], hash)
     }
 }
 
-fn least(word: u64, hash: u64) -> u64 {
+fn least(word: u64, hash: u32) -> u64 {
     let counts = (0..ROWS).map(|row| (word >> shift(hash, row)) & COUNT_MAX);
     counts.min().expect("there are rows")
 }
@@ -92,8 +94,8 @@ mod tests {
 
     use super::*;
 
-    fn key(number: u32) -> PageKey {
-        PageKey { object: 1, page: PageIndex::new(number) }
+    fn key(number: u32) -> u32 {
+        hash(PageKey { object: 1, page: PageIndex::new(number) })
     }
 
     #[test]

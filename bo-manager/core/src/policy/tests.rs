@@ -212,3 +212,45 @@ fn a_pool_in_which_everything_must_stay_gives_nothing() {
         assert_eq!(pool.propose(u64::MAX, |_| false).len(), 64, "{name}");
     }
 }
+
+/// Checks that a policy misses exactly where a model of it does: a function of the page that says
+/// whether it hits.
+#[track_caller]
+pub(super) fn check_model(
+    name: &str,
+    pages: u64,
+    accesses: &[u32],
+    mut model: impl FnMut(u32) -> bool,
+) {
+    let mut pool = Pool::new(name, pages * 4096);
+    for (at, page) in accesses.iter().enumerate() {
+        let hit = model(*page);
+        assert_eq!(pool.access(*page, 4096, true), hit, "access {at}, of {page}, in {accesses:?}");
+    }
+}
+
+/// Accesses to few pages, some of them over and over.
+pub(super) fn accesses() -> impl Strategy<Value = Vec<u32>> {
+    let run = (0_u32..40, 1_u32..12, 1_usize..4);
+    proptest::collection::vec(run, 0..60).prop_map(|runs| {
+        let pages = |(first, count, times): (u32, u32, usize)| {
+            std::iter::repeat_n(first..first + count, times).flatten()
+        };
+        runs.into_iter().flat_map(pages).collect()
+    })
+}
+
+/// Pages used one after the other, round and round.
+pub(super) fn sweeps(pages: u32, rounds: usize) -> impl Iterator<Item = u32> {
+    std::iter::repeat_n(0..pages, rounds).flatten()
+}
+
+/// A hot set that is used after a scan as before; says how much of it is missed then.
+pub(super) fn missed_after_scan(name: &str) -> usize {
+    let mut pool = Pool::new(name, 100 * 4096);
+    pool.misses((0..8).flat_map(|_| 0..40), true);
+    pool.misses(1000..1090, true);
+    pool.misses(0..40, true);
+    pool.misses(2000..2090, true);
+    pool.misses(0..40, true)
+}

@@ -123,3 +123,60 @@ impl EvictionPolicy for TwoQ {
         ahead.saturating_sub(self.recent.surveyed() + self.main.surveyed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::policy::tests::{Pool, accesses, check_model, missed_after_scan, sweeps};
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_paper_says(accesses in accesses()) {
+            // The oldest first; Am from the least recently used on.
+            let (mut a1in, mut a1out, mut am) = (Vec::new(), Vec::new(), Vec::new());
+            check_model("2q", 16, &accesses, |page: u32| {
+                if let Some(at) = am.iter().position(|known| *known == page) {
+                    am.remove(at);
+                    am.push(page);
+                    return true;
+                }
+                if a1in.contains(&page) {
+                    return true;
+                }
+                let known = a1out.iter().position(|known| *known == page);
+                known.map(|at| a1out.remove(at));
+                if a1in.len() + am.len() == 16 {
+                    if a1in.len() > 4 || am.is_empty() {
+                        a1out.push(a1in.remove(0));
+                        a1out.drain(..a1out.len().saturating_sub(8));
+                    } else {
+                        am.remove(0);
+                    }
+                }
+                if known.is_some() { am.push(page) } else { a1in.push(page) }
+                false
+            });
+        }
+    }
+
+    #[test]
+    fn what_came_back_survives_a_scan() {
+        let mut pool = Pool::new("2q", 100 * 4096);
+        // The pages leave A1in, and come back while they are in A1out.
+        let hot = |pool: &mut Pool| pool.misses(0..20, true);
+        hot(&mut pool);
+        pool.misses(500..600, true);
+        assert_eq!(hot(&mut pool), 20);
+        pool.misses(1000..2000, true);
+        assert_eq!(hot(&mut pool), 0);
+        assert_eq!(missed_after_scan("2q"), 0);
+    }
+
+    #[test]
+    fn a_loop_a_little_larger_than_the_pool_is_mostly_hit() {
+        let mut pool = Pool::new("2q", 100 * 4096);
+        pool.misses(sweeps(110, 20), false);
+        assert!(pool.misses(sweeps(110, 10), false) < 110 * 10 / 2);
+    }
+}

@@ -11,12 +11,11 @@
 //!
 //! When only faults are seen the sketch counts faults: what was faulted in more often stays.
 
-use crate::chunked::Chunked;
 use crate::frames::FrameId;
 use crate::page::PageKey;
 use crate::policy::books::floor;
 use crate::policy::queue::{Order, Queue, Walk};
-use crate::policy::sketch::Sketch;
+use crate::policy::sketch::{Sketch, hash};
 use crate::policy::{Books, Departure, EvictionPolicy};
 
 /// The bits of the tag that say where a frame is.
@@ -32,8 +31,6 @@ pub struct WTinyLfu {
     probation: Queue,
     protected: Queue,
     sketch: Sketch,
-    /// Which page is in each frame.
-    pages: Chunked<PageKey>,
 }
 
 fn main_most(books: &Books) -> u64 {
@@ -63,8 +60,21 @@ impl WTinyLfu {
         self.queue(books, frame).push(books, frame);
     }
 
-    fn count(&self, frame: FrameId) -> u64 {
-        self.sketch.count(self.pages[frame.index()])
+    /// How often the page in this frame was seen.
+    fn count(&self, books: &Books, frame: FrameId) -> u64 {
+        self.sketch.count(books.stamp(frame))
+    }
+
+    /// Moves what does not fit into the window to the main part, as long as that has room.
+    fn settle(&mut self, books: &mut Books) {
+        while self.window.bytes() > window_most(books) {
+            let Some(coldest) = self.window.coldest() else { return };
+            let main = self.probation.bytes() + self.protected.bytes();
+            if main + books.bytes(coldest) > main_most(books) {
+                return;
+            }
+            self.place(books, coldest, PROBATION);
+        }
     }
 
     /// The main part's next victim against the window's: names the one that was seen less, and
@@ -74,7 +84,7 @@ impl WTinyLfu {
             walks.window.name(books, new, order);
             return;
         };
-        if self.count(new) <= self.count(old) {
+        if self.count(books, new) <= self.count(books, old) {
             walks.window.name(books, new, order);
         } else if walks.name_main(books, old, protected, order) {
             self.place(books, new, PROBATION);
@@ -119,20 +129,20 @@ impl EvictionPolicy for WTinyLfu {
     }
 
     fn on_filled(&mut self, books: &mut Books, frame: FrameId, page: PageKey) {
-        while self.pages.len() <= frame.index() {
-            self.pages.push(page);
-            self.sketch.grow(self.pages.len());
-        }
-        self.pages[frame.index()] = page;
-        self.sketch.note(page);
+        let hash = hash(page);
+        books.set_stamp(frame, hash);
         self.window.push(books, frame);
+        let queues = [&self.window, &self.probation, &self.protected];
+        self.sketch.grow(queues.iter().map(|queue| queue.len()).sum());
+        self.sketch.note(hash);
+        self.settle(books);
     }
 
     fn on_touched(&mut self, books: &mut Books, frame: FrameId) {
         if !books.links.contains(frame) {
             return;
         }
-        self.sketch.note(self.pages[frame.index()]);
+        self.sketch.note(books.stamp(frame));
         let place = if books.tag(frame) & PLACE == WINDOW { WINDOW } else { PROTECTED };
         self.place(books, frame, place);
         while self.protected.bytes() > protected_most(books) {
@@ -157,7 +167,8 @@ impl EvictionPolicy for WTinyLfu {
         let mut order = Order::new(want, size_if_evictable, victims);
         let mut walks = Walks::default();
         while !order.is_done() {
-            let over = walks.window.bytes(&self.window) > window_most(books);
+            // The page for which there is no room comes into the window.
+            let over = walks.window.bytes(&self.window) >= window_most(books);
             let new = walks.window.next(&self.window, books);
             match (new.filter(|_| over), walks.next_main(self, books)) {
                 (Some(new), _) if walks.main(self) + books.bytes(new) <= main_most(books) => {
@@ -189,5 +200,37 @@ impl EvictionPolicy for WTinyLfu {
             Some(_) => ahead.saturating_sub(self.probation.surveyed()),
             None => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::tests::{Pool, missed_after_scan};
+
+    #[test]
+    fn a_scan_does_not_replace_what_is_used_more_often() {
+        assert!(missed_after_scan("w-tinylfu") <= 2);
+    }
+
+    #[test]
+    fn what_is_used_more_often_gets_in() {
+        let mut pool = Pool::new("w-tinylfu", 200 * 4096);
+        pool.misses(0..200, true);
+        // Each comes back a few times, and others with it that do not.
+        for round in 0..6 {
+            pool.misses((1000..1050).flat_map(|page| [page, page + 1000 * (round + 1)]), true);
+        }
+        assert_eq!(pool.misses(1000..1050, true), 0);
+    }
+
+    #[test]
+    fn the_window_and_the_protected_have_their_shares() {
+        let mut pool = Pool::new("w-tinylfu", 200 * 4096);
+        pool.misses(0..200, true);
+        pool.misses((0..3).flat_map(|_| 0..200), true);
+        pool.misses(500..520, true);
+        assert_eq!(pool.used, 200 * 4096);
+        let first = pool.propose(4096, |_| false);
+        assert!(first[0] >= 500, "what came last has proved nothing: {first:?}");
     }
 }
