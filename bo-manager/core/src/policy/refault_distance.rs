@@ -29,8 +29,8 @@
 //! So one page of 16, by its name, is served by recency in a pool of its own, in proportion to what
 //! is known of it (sets that duel, ISCA 2007 as above). If these pages fault less than the others
 //! by more than chance, everybody is served by recency for a while, and after it for twice as long
-//! if it happens again. That bounds what protection can cost where a working set moves on. In a pool
-//! of a few hundred pages the sample is a few dozen, and tells less.
+//! if it happens again. That bounds what protection can cost where a working set moves on. In a
+//! pool of a few hundred pages the sample is a few dozen, and tells less.
 //!
 //! All of it together needs a stamp of 4 bytes for each frame, besides the links and notes that
 //! every policy has, and ghosts for as many bytes as the pool has, of 32 bytes each.
@@ -68,7 +68,7 @@ const SHARE_FIRST: f64 = 0.1;
 const SHARE_LEAST: f64 = 1.0 / 16.0;
 const SHARE_MOST: f64 = 15.0 / 16.0;
 /// While a pool is filled once, the share moves by this at the most.
-const SHARE_SPEED: f64 = 0.5;
+const SHARE_SPEED: f64 = 0.75;
 /// A hazard counts for the share if, of a pool of ghosts, this part comes back while a pool is
 /// filled.
 const HAZARD_LEAST: f64 = 0.5;

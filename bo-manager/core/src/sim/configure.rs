@@ -2,6 +2,7 @@
 
 use bo_units::ByteCount;
 
+use crate::policy::NAMES;
 use crate::sim::rng::Rng;
 use crate::{CoreConfig, PrefetchConfig, PrefetchMode};
 
@@ -28,6 +29,7 @@ pub(crate) fn configure(rng: &mut Rng) -> CoreConfig {
     config.reclaim_yields = rng.chance(500);
     config.marks.clean_start =
         rng.pick(&[None, Some(0), Some(vram / 2), Some(vram - 2)]).map(pages);
+    config.policy = rng.pick(NAMES).to_owned();
     config.limits.patterns = rng.pick(&[0, 1, 4096, 4096]);
     config
 }
