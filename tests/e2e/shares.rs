@@ -1,5 +1,6 @@
 //! Whose pages make way, and in which order.
 
+use bo_client::Priority;
 use bo_tests::{Order, Station, by_each_user};
 
 use crate::{PROGRAMS, SEED, small, small_pool};
@@ -11,7 +12,7 @@ by_each_user! {
         let (dear, here) = actor.allocate_and_map(small() / 4);
         let (cheap, there) = actor.allocate_and_map(4 * small());
         actor.fill(here, SEED);
-        actor.must(&Order::SetPriority { object: dear, priority: 3 });
+        actor.must(&Order::SetPriority { object: dear, priority: Priority::Highest });
         for round in 1..4 {
             actor.fill(there, SEED + round);
             actor.check(there, SEED + round);
@@ -19,7 +20,7 @@ by_each_user! {
         assert_eq!(actor.stat(dear).evictions, 0, "it is cheaper to let others go");
         assert_ne!(actor.stat(cheap).evictions, 0);
         // With no priority any more it goes like any other, although nothing else has changed.
-        actor.must(&Order::SetPriority { object: dear, priority: 0 });
+        actor.must(&Order::SetPriority { object: dear, priority: Priority::Low });
         actor.check(there, SEED + 3);
         assert_ne!(actor.stat(dear).evictions, 0);
         actor.check(here, SEED);
@@ -31,7 +32,7 @@ by_each_user! {
         let object = maker.allocate(4096);
         let token = maker.export(object, true);
         let imported = reader.import(&token, true);
-        let refused = reader.refused(&Order::SetPriority { object: imported, priority: 0 });
+        let refused = reader.refused(&Order::SetPriority { object: imported, priority: Priority::Low });
         assert!(refused.is("is_permission"), "{refused:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bo_wire::ObjectStat;
+use bo_wire::{ObjectStat, Priority};
 use serde::{Deserialize, Serialize};
 
 use crate::abuse::Abuse;
@@ -73,8 +73,8 @@ pub enum Order {
     Accept { path: PathBuf, read_only: bool },
     /// Answered by `Stat`.
     Stat { object: usize },
-    /// Says how dear an object is: 0 to 3.
-    SetPriority { object: usize, priority: u8 },
+    /// Says how dear an object is.
+    SetPriority { object: usize, priority: Priority },
     /// Answered by a number of bytes.
     Prefetch { object: usize, offset: u64, bytes: u64 },
     /// Writes the pattern of `seed` to some pages.

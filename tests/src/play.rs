@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bo_client::{
-    Access, AllocSpec, Client, DaemonLost, ExportedObject, Mapping, Object, PageSize, Priority,
-};
+use bo_client::{Access, AllocSpec, Client, DaemonLost, ExportedObject, Mapping, Object, PageSize};
 use bo_sys::socket;
 
 use crate::abuse::{self, RawClient};
@@ -232,14 +230,7 @@ impl Player {
             Order::Accept { path, read_only } => self.accept(path, *read_only),
             Order::Stat { object } => Ok(Answer::Stat(self.objects.get(*object)?.stat()?)),
             Order::SetPriority { object, priority } => {
-                let priority = match priority {
-                    0 => Priority::Low,
-                    1 => Priority::Normal,
-                    2 => Priority::High,
-                    3 => Priority::Highest,
-                    _ => return Err(Problem::Nonsense("priorities are 0 to 3")),
-                };
-                self.objects.get(*object)?.set_priority(priority)?;
+                self.objects.get(*object)?.set_priority(*priority)?;
                 Ok(Answer::Done)
             }
             Order::Prefetch { object, offset, bytes } => {
