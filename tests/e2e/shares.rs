@@ -32,7 +32,8 @@ by_each_user! {
         let object = maker.allocate(4096);
         let token = maker.export(object, true);
         let imported = reader.import(&token, true);
-        let refused = reader.refused(&Order::SetPriority { object: imported, priority: Priority::Low });
+        let order = Order::SetPriority { object: imported, priority: Priority::Low };
+        let refused = reader.refused(&order);
         assert!(refused.is("is_permission"), "{refused:?}");
     }
 }

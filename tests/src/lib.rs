@@ -43,6 +43,7 @@ mod memory;
 mod order;
 mod pattern;
 mod play;
+mod problem;
 pub mod raw;
 mod rough;
 mod station;

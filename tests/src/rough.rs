@@ -10,7 +10,7 @@ use bo_client::Mapping;
 use rustix::mm::Advice;
 
 use crate::order::{Answer, Order};
-use crate::play::Problem;
+use crate::problem::Problem;
 use crate::raw;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "`Player::perform` has sorted the orders")]
