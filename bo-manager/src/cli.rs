@@ -267,6 +267,14 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_is_chosen_by_name() {
+        assert_eq!(parse("").expect("valid flags").policy, "lru");
+        assert_eq!(parse("--policy s3-fifo").expect("valid flags").policy, "s3-fifo");
+        let error = parse("--policy best").expect_err("there is none").to_string();
+        assert!(error.contains("refault-distance"), "{error}");
+    }
+
+    #[test]
     fn guesses_are_chosen_by_name_and_percentage() {
         let usual = parse("").expect("valid flags");
         assert_eq!((usual.prefetch, usual.prefetch_threshold), (PrefetchMode::Density, 51));

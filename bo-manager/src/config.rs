@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bo_core::{
     CoreConfig, LINK_QUEUES_MAX, Limits, LinkConfig, PrefetchConfig, PrefetchMode, Watermarks,
+    policy,
 };
 use bo_units::{ByteCount, PageSize, show_duration};
 
@@ -84,6 +85,8 @@ pub struct Config {
     /// The CPUs that fault readers are pinned to, one each; `None`: those that are allowed, if
     /// there are no more threads than CPUs.
     pub fault_cpus: Option<CpuList>,
+    /// The eviction policy, one of [`bo_core::policy::NAMES`].
+    pub policy: String,
     /// The longest that a fault reader polls for the next fault before it sleeps. It adapts: none
     /// polls while faults are rare. Zero: never.
     pub busy_poll: Duration,
@@ -142,6 +145,7 @@ impl Config {
             reserve: false,
             fault_threads: None,
             fault_cpus: None,
+            policy: policy::DEFAULT.to_owned(),
             busy_poll: Duration::ZERO,
             busy_poll_threads: 1,
             uffd_shards: UFFD_SHARDS_USUAL,
@@ -189,6 +193,12 @@ impl Config {
             self.fault_around <= ByteCount::mib(2),
             "--fault-around is {}: at most 2 MiB",
             self.fault_around
+        );
+        ensure!(
+            policy::NAMES.contains(&self.policy.as_str()),
+            "no --policy is named {}: there are {}",
+            self.policy,
+            policy::NAMES.join(", ")
         );
         ensure!(
             !self.reserve || matches!(self.backing, Backing::Huge | Backing::Auto),
@@ -263,6 +273,7 @@ impl Config {
             prefetch,
             marks: self.marks(self.vram),
             reclaim_yields: self.reclaim_yield,
+            policy: self.policy.clone(),
             record: self.record.is_some(),
             ..CoreConfig::new(self.vram, self.ram)
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bo_core::{LinkConfig, PrefetchMode};
+use bo_core::{LinkConfig, PrefetchMode, policy};
 use bo_units::{ByteCount, ByteRate, parse_duration};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::config::{Backing, Config};
 use crate::cpus::CpuList;
@@ -32,6 +33,11 @@ pub struct Tuning {
     /// ones, if there are no more threads than CPUs].
     #[arg(long, env = "BO_FAULT_CPUS", value_name = "LIST")]
     pub fault_cpus: Option<CpuList>,
+
+    /// The eviction policy: which pages leave next.
+    #[arg(long, env = "BO_POLICY", value_name = "NAME", default_value = policy::DEFAULT,
+          value_parser = PossibleValuesParser::new(policy::NAMES))]
+    pub policy: String,
 
     /// Fault readers poll for up to this long before they sleep, while faults come fast; 0s: never.
     #[arg(long, env = "BO_BUSY_POLL", default_value = "0s", value_name = "TIME",
@@ -108,6 +114,7 @@ impl Tuning {
             reserve,
             fault_threads,
             fault_cpus,
+            policy,
             busy_poll,
             busy_poll_threads,
             uffd_shards,
@@ -127,6 +134,7 @@ impl Tuning {
             reserve,
             fault_threads,
             fault_cpus,
+            policy,
             busy_poll,
             busy_poll_threads,
             uffd_shards,
