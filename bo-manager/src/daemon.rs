@@ -46,7 +46,6 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
-    control: Option<PathBuf>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
@@ -96,8 +95,7 @@ impl Daemon {
         };
         // Nothing is left behind.
         let control = control.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
-        let orders = config.control.clone();
-        let door = Door::Token(token.map(Arc::new), orders.clone());
+        let door = Door::Token(token.map(Arc::new), config.control.clone());
         let closer = Closer::start().context("cannot start the closer")?;
         let link = config.link.map(|link| Link::new(link, &registry));
         let host = Host { device, uffd_source, budget, lacks, backed };
@@ -107,7 +105,6 @@ impl Daemon {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
-            control: orders,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
@@ -167,7 +164,7 @@ impl Daemon {
     /// Where the daemon's own user and root may change things; `None` if nowhere.
     #[must_use]
     pub fn control_path(&self) -> Option<&Path> {
-        self.control.as_deref()
+        self.shell.config.control.as_deref()
     }
 
     /// What this host lacks, and what to do about it. Empty on a good one.
@@ -236,7 +233,7 @@ impl Daemon {
         self.shell.backed.give_back();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
-        let _ = self.control.as_ref().map(std::fs::remove_file);
+        let _ = self.control_path().map(std::fs::remove_file);
     }
 }
 

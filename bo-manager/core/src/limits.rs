@@ -136,8 +136,8 @@ pub(crate) const SUSPEND_STEP_HOLDS: usize = 32;
 /// Faults of a client that goes on that one step answers.
 pub(crate) const RESUME_STEP_FAULTS: usize = 16;
 
-/// Different faults of a suspended client that are noted, page by page: far more than it usually has
-/// threads. A client can make as many as it has pages, by signal handlers that never return.
+/// Different faults of a suspended client that are noted, page by page: far more than it usually
+/// has threads. A client can make as many as it has pages, by signal handlers that never return.
 pub(crate) const PARKED_FAULTS_MAX: usize = 1024;
 
 /// How long nothing is looked at of suspended clients when nothing of them could leave: the store
