@@ -47,7 +47,6 @@ pub struct Daemon {
     shell: Arc<Shell>,
     socket: PathBuf,
     http: Option<SocketAddr>,
-    control: Option<PathBuf>,
     ready: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     link_threads: Vec<JoinHandle<()>>,
@@ -97,14 +96,13 @@ impl Daemon {
         };
         // Nothing is left behind.
         let control = control.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
-        let orders = config.control.clone();
-        let door = Door::Token(token.map(Arc::new), orders.clone());
         let tape = begin_tape(&config, core.policy_name()).inspect_err(|_| {
-            for left in std::iter::once(&path).chain(&orders) {
+            for left in std::iter::once(&path).chain(&config.control) {
                 let _ = std::fs::remove_file(left);
             }
         })?;
         let recording = tape.as_ref().map(Tape::recording);
+        let door = Door::Token(token.map(Arc::new), config.control.clone());
         let closer = Closer::start().context("cannot start the closer")?;
         let link = config.link.map(|link| Link::new(link, &registry));
         let host = Host { device, uffd_source, budget, lacks, backed };
@@ -114,7 +112,6 @@ impl Daemon {
             shell: Arc::clone(&shell),
             socket: path,
             http: web.as_ref().map(|(_, address)| *address),
-            control: orders,
             ready: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             link_threads: Vec::new(),
@@ -176,7 +173,7 @@ impl Daemon {
     /// Where the daemon's own user and root may change things; `None` if nowhere.
     #[must_use]
     pub fn control_path(&self) -> Option<&Path> {
-        self.control.as_deref()
+        self.shell.config.control.as_deref()
     }
 
     /// What this host lacks, and what to do about it. Empty on a good one.
@@ -249,7 +246,7 @@ impl Daemon {
         self.shell.backed.give_back();
         // Gone already if somebody cleaned up.
         let _ = std::fs::remove_file(&self.socket);
-        let _ = self.control.as_ref().map(std::fs::remove_file);
+        let _ = self.control_path().map(std::fs::remove_file);
     }
 }
 

@@ -190,6 +190,7 @@ impl Manager {
             self.sleepers.parked -= u64::from(*faults);
             #[cfg(any(test, feature = "sim"))]
             if self.sabotage_waking() {
+                self.stats.verdicts_refault += u64::from(*faults);
                 continue;
             }
             match waiting {
