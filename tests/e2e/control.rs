@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use bo_tests::{Control, Order, Pool, Station, User, post_over_tcp, until};
 
+use crate::resize::allocate_and_map;
 use crate::{PROGRAMS, SEED, small, small_pool};
 
 const NOBODY: u32 = 65534;
@@ -120,7 +121,7 @@ fn the_command_line_gives_orders_and_ends_with_what_came_of_them() {
     let station = Station::process(&PROGRAMS, small_pool());
     let control = Control::of(&station);
     let (mut actor, id) = control.client(&station, User::Nobody);
-    let (object, mapping) = actor.allocate_and_map(small() / 2);
+    let (object, mapping) = allocate_and_map(&mut actor, small() / 2);
     actor.fill(mapping, SEED);
     let run = |arguments: &[&str]| {
         let output = command(&station, None, arguments);

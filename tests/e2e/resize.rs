@@ -1,8 +1,16 @@
 //! A pool that takes other sizes while it is in use.
 
-use bo_tests::{Answer, Control, Order, Station, by_each_user, until};
+use bo_tests::{Actor, Answer, Control, Order, PAGE, Slot, Station, by_each_user, until};
 
 use crate::{PROGRAMS, SEED, small, small_pool};
+
+/// An object with pages of which sixteen are a quarter of the pool, whatever that is made of: no
+/// pool can be smaller than sixteen of its pages.
+pub(crate) fn allocate_and_map(actor: &mut Actor, bytes: u64) -> (Slot, Slot) {
+    let page_bytes = Some((small() / 512).max(PAGE));
+    let object = actor.object(&Order::Allocate { bytes, page_bytes });
+    (object, actor.map(object))
+}
 
 fn resize(control: &Control, bytes: u64) {
     let pool = control.order("/api/v1/pool/resize", &format!("{{\"bytes\":{bytes}}}"));
@@ -15,7 +23,7 @@ by_each_user! {
         let control = Control::of(&station);
         let mut actor = station.client(user);
         // One object only: several could not be looked at in one instant.
-        let (_, mapping) = actor.allocate_and_map(3 * small());
+        let (_, mapping) = allocate_and_map(&mut actor, 3 * small());
         actor.fill(mapping, SEED);
         let sizes = [2 * small(), small() / 2, 3 * small(), small() / 4];
         for size in sizes.into_iter().cycle().take(24) {
@@ -48,7 +56,7 @@ by_each_user! {
         let station = Station::embedded(&PROGRAMS, bo_tests::Pool { ram, ..pool });
         let control = Control::of(&station);
         let mut actor = station.client(user);
-        let (_, mapping) = actor.allocate_and_map(5 * small() / 2);
+        let (_, mapping) = allocate_and_map(&mut actor, 5 * small() / 2);
         actor.fill(mapping, SEED);
         let half = format!("{{\"bytes\":{}}}", small() / 2);
         let refused = control.refused("/api/v1/pool/resize", &half);
