@@ -96,7 +96,7 @@ by_each_user! {
         let mut station = Station::process(&PROGRAMS, small_pool());
         let (mut actor, mapping) = client(&station, user, Lost::Sigbus);
         station.freeze();
-        // The first pages went long ago, but for one or two that were in use when it was their turn.
+        // The first pages went long ago, but for those that were in use when it was their turn.
         let blocked = actor.spawn(Order::Peek { mapping, seed: SEED, first: 0, pages: 8 });
         actor.until_blocked(1);
         station.kill();
